@@ -1,0 +1,188 @@
+# make          build/sts
+# make demo     the whole thing at work, against a broker of its own
+# make test     every test; ends with "N passed, N failed"
+# make unit     the unit tests alone, built but not run: build/test/test_*
+# make size     how large the program is, and what makes it so
+# make clean    removes build/ (and leaves deps/)
+#
+# `make`, `make demo` and `make test` get what they miss with script/deps.
+
+# ---- what a user sets ----
+
+SEED ?= 1           # 0: without STS/1 (secp256k1, AES)
+RESOLVER ?= 1       # 0: numeric addresses only
+MBEDTLS ?= deps/mbedtls-3.6.6
+V ?= 0              # 1: show every command
+CFLAGS ?= -Os
+LDFLAGS ?=
+STRIP ?= strip
+CLANG ?= clang
+PYTHON ?= /usr/bin/python3
+ifeq ($(origin CC),default)
+CC := musl-gcc
+endif
+NATIVE_CC ?= gcc
+
+# A comment behind a value leaves blanks in it.
+override SEED := $(strip $(SEED))
+override RESOLVER := $(strip $(RESOLVER))
+override MBEDTLS := $(patsubst %/,%,$(strip $(MBEDTLS)))
+Q := $(if $(filter 1,$(V)),,@)
+
+# ---- the program ----
+
+B := build
+T := $(B)/test
+SRC := $(sort $(wildcard *.c))
+
+# What crypto.c uses of Mbed TLS; mbedtls_config.h switches it on.
+MBEDTLS_SRC := base64.c constant_time.c platform_util.c
+ifeq ($(SEED),1)
+MBEDTLS_SRC += aes.c bignum.c bignum_core.c ecp.c ecp_curves.c
+MBEDTLS_SRC += memory_buffer_alloc.c platform.c
+endif
+
+# -iquote, because limits.h is also the name of a header of the standard. Mbed TLS looks for a
+# quoted name beside its own headers first, where a config of the same name is: so the whole path.
+# _GNU_SOURCE is empty as a source file would define it itself.
+DEFINES := -DSTS_SEED=$(SEED) -DSTS_RESOLVER=$(RESOLVER)
+MBEDTLS_DEFINES := -DMBEDTLS_CONFIG_FILE='"$(CURDIR)/mbedtls_config.h"'
+MBEDTLS_INCLUDE := -isystem $(MBEDTLS)/include
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+        -Wswitch-enum -Wundef -Wpointer-arith -Wwrite-strings -Werror
+BASE := -std=c11 -D_GNU_SOURCE= -iquote . $(DEFINES)
+
+HARDEN := -fPIE -fstack-protector-strong
+SMALL := -flto -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+PROGRAM_CFLAGS := $(HARDEN) $(SMALL) $(CFLAGS)
+
+# A static PIE by hand, because musl-gcc ignores -static-pie: rcrt1.o relocates the program itself,
+# so no loader is named in it, and no relocation may be left in what is read-only.
+PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
+    -Wl,-pie,--no-dynamic-linker,-z,text,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code \
+    -Wl,--gc-sections,--fatal-warnings -fstack-usage $(LDFLAGS)
+
+OBJ := $(SRC:%.c=$(B)/%.o)
+MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
+
+.PHONY: all unit test demo size clean check-clang FORCE
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+
+all: $(B)/sts
+
+# Unstripped: what the tests look up symbols in.
+$(B)/sts.debug: $(OBJ) $(MBEDTLS_OBJ)
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)rm -f $(B)/*.su
+	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS)
+
+$(B)/sts: $(B)/sts.debug
+	$(if $(Q),@echo "  STRIP $@")
+	$(Q)$(STRIP) -R .comment -o $@ $<
+
+$(B)/%.o: %.c $(B)/flags | $(B)/deps
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(CC) $(BASE) $(WARN) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(B)/mbedtls/%.o: $(MBEDTLS)/library/%.c mbedtls_config.h $(B)/flags
+	$(if $(Q),@echo "  CC    $(notdir $<)")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(PROGRAM_CFLAGS) -c -o $@ $<
+
+# No other file of ours gets to see Mbed TLS.
+$(B)/crypto.o $(T)/crypto.o: private BASE += $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE)
+$(B)/crypto.o $(T)/crypto.o: mbedtls_config.h
+
+# Lists and flags in one file that changes with them, so that other ones build everything anew.
+$(B)/flags: FORCE
+	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(BASE) $(WARN) $(PROGRAM_LDFLAGS) $(MBEDTLS) $(SRC))
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# The tools, and Mbed TLS. Looked after again whenever its source is not there.
+$(B)/deps: script/deps $(B)/flags $(if $(wildcard $(MBEDTLS)/include/mbedtls/build_info.h),,FORCE)
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps build
+	@touch $@
+
+$(MBEDTLS_SRC:%=$(MBEDTLS)/library/%): | $(B)/deps ;
+
+# ---- the unit tests: the machine's own C library, under the sanitizers ----
+
+TEST_SRC := $(wildcard test/test_*.c)
+TEST_BIN := $(TEST_SRC:test/%.c=$(T)/%)
+TEST_LIB := $(T)/libsts.a
+TEST_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
+    -fno-sanitize-recover=all
+# gcc sees conversions that are not there in what UBSan adds; `make` and clang look for them anyway.
+TEST_WARN := $(filter-out -Wconversion,$(WARN))
+TEST_OBJ := $(patsubst %.c,$(T)/%.o,$(filter-out main.c,$(SRC)))
+TEST_MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(T)/mbedtls/%.o)
+VECTORS := $(T)/vectors_sts1.h
+
+unit: $(TEST_BIN)
+
+# Functions that a test puts its own in the place of.
+$(T)/test_crypto: private WRAP := getrandom mbedtls_memory_buffer_alloc_init
+
+$(T)/test_%: $(T)/test_%.o $(TEST_LIB)
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(NATIVE_CC) $(TEST_CFLAGS) -o $@ $< $(WRAP:%=-Wl,--wrap=%) $(TEST_LIB) -lcmocka
+
+$(T)/test_%.o: test/test_%.c $(T)/flags $(VECTORS)
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)$(NATIVE_CC) $(BASE) -iquote $(T) $(TEST_WARN) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(TEST_LIB): $(TEST_OBJ) $(TEST_MBEDTLS_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(T)/%.o: %.c $(T)/flags | $(B)/deps
+	$(if $(Q),@echo "  CC    $< (test)")
+	$(Q)$(NATIVE_CC) $(BASE) $(TEST_WARN) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(T)/mbedtls/%.o: $(MBEDTLS)/library/%.c mbedtls_config.h $(T)/flags
+	$(if $(Q),@echo "  CC    $(notdir $<) (test)")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(NATIVE_CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(TEST_CFLAGS) -c -o $@ $<
+
+$(T)/vectors_%.h: test/vectors/%.json test/vectors/to_c.py
+	@mkdir -p $(@D)
+	$(Q)$(PYTHON) test/vectors/to_c.py $< >$@
+
+$(T)/flags: FORCE
+	$(shell mkdir -p $(@D))$(file >$@.new,$(NATIVE_CC) $(BASE) $(TEST_WARN) $(TEST_CFLAGS) \
+	    $(MBEDTLS) $(SRC))
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# The other compiler's opinion, of every flavour.
+check-clang: $(VECTORS) | $(B)/deps
+	$(if $(Q),@echo "  CLANG all sources")
+	$(Q)for flavour in '1 1' '1 0' '0 1' '0 0'; do \
+	    set -- $$flavour; \
+	    $(CLANG) -fsyntax-only $(filter-out -DSTS_%,$(BASE)) -DSTS_SEED=$$1 -DSTS_RESOLVER=$$2 \
+	        $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(WARN) $(SRC) || exit 1; \
+	done
+	$(Q)$(CLANG) -fsyntax-only $(BASE) -iquote $(T) $(WARN) $(TEST_SRC)
+
+# ---- everything at once ----
+
+# One after the other, for the first installs what the others need.
+test:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory all unit check-clang
+	$(Q)test/run
+
+demo:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps demo
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)script/demo
+
+size: all
+	$(Q)script/size $(B)
+
+clean:
+	rm -rf $(B)
+
+-include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d)

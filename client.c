@@ -1,0 +1,522 @@
+/* client.c - states, timers, connecting and events of a broker connection; see client_private.h.
+ *
+ *   state       what comes            what is done                       next state
+ *   IDLE        client_start          look the host up                   RESOLVING or CONNECTING
+ *   RESOLVING   the addresses         connect to the first               CONNECTING
+ *   CONNECTING  connected             CONNECT                            GREETING
+ *               refused, too slow     connect to the next address        CONNECTING, or a fault
+ *   GREETING    CONNACK 0             SUBSCRIBE, resume flights          UP
+ *   UP          packets               see client_rx.c                    UP
+ *   GREETING,   end of stream, error, close, and wait where more          WAITING or IDLE
+ *   UP          fault, time out       attempts are allowed
+ *   WAITING     time                  as from IDLE                       RESOLVING or CONNECTING
+ *   GREETING,   client_disconnect     DISCONNECT, wait for the close     CLOSING
+ *   UP
+ *   CLOSING     end of stream, time   close                              IDLE
+ */
+#include "client_private.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ENTRY_TEXT(name, value, text) \
+    case name: \
+        return text;
+
+const char *client_err_text(int err)
+{
+    switch ((enum client_err)err) {
+        CLIENT_ERRORS(ENTRY_TEXT)
+    }
+    return "no error";
+}
+
+static uint64_t timeout_ms(const struct client *c)
+{
+    return (uint64_t)c->use.conf->timeout_s * 1000;
+}
+
+void client_fault(struct client *c, enum client_err err, int detail, int packet)
+{
+    if (c->fault.err == 0)
+        c->fault = (struct client_failure){.err = err, .detail = detail, .packet = packet};
+}
+
+/* ---- start ---- */
+
+/* "sts-" and 12 characters: within the 23 that MQTT 3.1 allows, 62^12 of them. Each byte taken
+ * modulo 62 leans a little to the first characters, which does not matter for a name. */
+static int draw_client_id(struct client *c)
+{
+    static const char alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    uint8_t random[12];
+    char *end = c->client_id + 4;
+
+    if (crypto_random(random, sizeof random) < 0)
+        return CLIENT_ERR_SYSTEM;
+    memcpy(c->client_id, "sts-", 4);
+    for (size_t i = 0; i < sizeof random; i++)
+        *end++ = alphabet[random[i] % (sizeof alphabet - 1)];
+    *end = '\0';
+    return 0;
+}
+
+/* Packet ids start anywhere: a broker that keeps a session may still hold one of an earlier run,
+ * and would take a new message under the same id for a duplicate. */
+static int draw_packet_id(struct client *c)
+{
+    uint8_t random[2];
+
+    if (crypto_random(random, sizeof random) < 0)
+        return CLIENT_ERR_SYSTEM;
+    c->next_packet_id = (uint16_t)(random[0] << 8 | random[1]);
+    return 0;
+}
+
+int client_init(struct client *c, const struct client_use *use)
+{
+    memset(c, 0, sizeof *c);
+    c->use = *use;
+    c->fd = -1;
+    c->step_deadline_ms = CLIENT_NEVER;
+    c->lost_ms = CLIENT_NEVER;
+    c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
+    resolve_init(&c->resolve);
+    if (draw_packet_id(c) < 0)
+        return CLIENT_ERR_SYSTEM;
+    if (!use->conf->clientid.set)
+        return draw_client_id(c);
+    memcpy(c->client_id, use->conf->clientid.text, sizeof c->client_id);
+    return 0;
+}
+
+/* ---- connecting ---- */
+
+static void close_socket(struct client *c)
+{
+    if (c->fd >= 0)
+        close(c->fd);
+    c->fd = -1;
+}
+
+static socklen_t socket_address(struct sockaddr_storage *to, const struct resolve_address *from,
+                                uint16_t port)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)to;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
+
+    memset(to, 0, sizeof *to);
+    if (from->family == 4) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons(port);
+        memcpy(&in->sin_addr, from->address, 4);
+        return sizeof *in;
+    }
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(port);
+    memcpy(&in6->sin6_addr, from->address, 16);
+    return sizeof *in6;
+}
+
+/* Begins to connect to one address. Returns 0 or errno. */
+static int connect_to(struct client *c, const struct resolve_address *address)
+{
+    struct sockaddr_storage to;
+    const socklen_t to_len = socket_address(&to, address, c->use.conf->port);
+    const int on = 1;
+
+    c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (c->fd < 0)
+        return errno;
+    /* Every write is a batch already; Nagle's delay would only hold DISCONNECT and acks back. A
+     * socket that refuses this still works. */
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(c->fd, (const struct sockaddr *)&to, to_len) == 0 || errno == EINPROGRESS)
+        return 0;
+    return errno;
+}
+
+/* Tries the addresses from c->address on. Each gets its share of the time that is left, so that one
+ * that swallows packets does not keep the others from being tried. */
+static void connect_next(struct client *c, int last_errno, uint64_t now_ms)
+{
+    for (; c->address < c->resolve.count; c->address++) {
+        close_socket(c);
+        last_errno = connect_to(c, &c->resolve.addresses[c->address]);
+        if (last_errno == 0) {
+            const uint64_t left = c->connect_until_ms > now_ms ? c->connect_until_ms - now_ms : 0;
+            c->state = CLIENT_CONNECTING;
+            c->poll_answered = false;
+            c->step_deadline_ms = now_ms + left / (c->resolve.count - c->address);
+            return;
+        }
+    }
+    client_fault(c, CLIENT_ERR_CONNECT, last_errno, 0);
+}
+
+static void resolved(struct client *c, enum resolve_result result, uint64_t now_ms)
+{
+    switch (result) {
+    case RESOLVE_DONE:
+        c->address = 0;
+        connect_next(c, 0, now_ms);
+        return;
+    case RESOLVE_PENDING:
+        c->state = CLIENT_RESOLVING;
+        c->poll_answered = false;
+        c->step_deadline_ms = c->connect_until_ms;
+        return;
+    case RESOLVE_NOT_FOUND:
+        client_fault(c, CLIENT_ERR_HOST, 0, 0);
+        return;
+    case RESOLVE_SYSTEM:
+        client_fault(c, CLIENT_ERR_SYSTEM, errno, 0);
+        return;
+    }
+}
+
+void client_start(struct client *c, uint64_t now_ms)
+{
+    c->connect_until_ms = now_ms + timeout_ms(c);
+    resolved(c, resolve_start(&c->resolve, c->use.conf->host.text), now_ms);
+}
+
+static void next_resolving(struct client *c, uint64_t now_ms)
+{
+    if (c->poll_answered) {
+        resolved(c, resolve_finish(&c->resolve), now_ms);
+    } else if (now_ms >= c->step_deadline_ms) {
+        resolve_cancel(&c->resolve);
+        client_fault(c, CLIENT_ERR_HOST, ETIMEDOUT, 0);
+    }
+}
+
+static void greet(struct client *c, uint64_t now_ms)
+{
+    c->state = CLIENT_GREETING;
+    c->step_deadline_ms = now_ms + timeout_ms(c);
+    c->last_tx_ms = c->last_rx_ms = now_ms;
+    client_tx_connect(c);
+}
+
+static void next_connecting(struct client *c, uint64_t now_ms)
+{
+    int error = ETIMEDOUT;
+    socklen_t error_len = sizeof error;
+
+    if (!c->poll_answered && now_ms < c->step_deadline_ms)
+        return;
+    if (c->poll_answered && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0)
+        error = errno;
+    if (error == 0) {
+        greet(c, now_ms);
+        return;
+    }
+    c->address++;
+    connect_next(c, error, now_ms);
+}
+
+/* ---- loss and reconnect ---- */
+
+/* What trying again cannot mend. */
+static bool is_final(const struct client *c, const struct client_failure *failure)
+{
+    switch ((enum client_err)failure->err) {
+    case CLIENT_ERR_MALFORMED:
+    case CLIENT_ERR_UNEXPECTED:
+    case CLIENT_ERR_SUBSCRIPTION:
+        return true;
+    case CLIENT_ERR_REFUSED:
+        return failure->detail != MQTT_CONNACK_UNAVAILABLE || !c->was_up;
+    case CLIENT_ERR_HOST:
+    case CLIENT_ERR_CONNECT:
+    case CLIENT_ERR_CLOSED:
+    case CLIENT_ERR_NETWORK:
+    case CLIENT_ERR_DEAD:
+    case CLIENT_ERR_NO_CONNACK:
+    case CLIENT_ERR_NO_SUBACK:
+    case CLIENT_ERR_NO_ACK:
+    case CLIENT_ERR_FULL:
+    case CLIENT_ERR_SYSTEM:
+        return !c->was_up;
+    }
+    return true;
+}
+
+/* Between half of the bound and all of it: many devices that lost one broker do not all come back
+ * in the same second. Without random bytes the bound itself is good enough. */
+static uint64_t draw_wait(struct client *c)
+{
+    const uint64_t bound = c->backoff_ms;
+    uint8_t random[2];
+
+    c->backoff_ms = bound * 2 < CLIENT_BACKOFF_MAX_MS ? bound * 2 : CLIENT_BACKOFF_MAX_MS;
+    if (crypto_random(random, sizeof random) < 0)
+        return bound;
+    return bound / 2 + bound * (uint64_t)(random[0] << 8 | random[1]) / (2 * 65536);
+}
+
+static void drop_connection(struct client *c)
+{
+    resolve_cancel(&c->resolve);
+    close_socket(c);
+    client_tx_reset(c);
+    client_rx_reset(c);
+    c->state = CLIENT_IDLE;
+    c->step_deadline_ms = CLIENT_NEVER;
+}
+
+/* Turns the fault into an event, and the state into what follows from it. */
+static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
+{
+    struct client_failure failure = c->fault;
+    uint64_t lost_for;
+
+    c->fault = (struct client_failure){0};
+    drop_connection(c);
+    if (c->lost_ms == CLIENT_NEVER)
+        c->lost_ms = now_ms;
+    lost_for = now_ms - c->lost_ms;
+    event->type = CLIENT_EV_FAILED;
+    if (!is_final(c, &failure) && lost_for < c->use.give_up_ms) {
+        const uint64_t left = c->use.give_up_ms - lost_for;
+        event->type = CLIENT_EV_LOST;
+        failure.wait_ms = draw_wait(c);
+        if (failure.wait_ms > left)
+            failure.wait_ms = left;
+        c->state = CLIENT_WAITING;
+        c->step_deadline_ms = now_ms + failure.wait_ms;
+    }
+    event->u.failure = failure;
+}
+
+/* ---- the connection at work ---- */
+
+static void is_up(struct client *c, bool session_present, uint64_t now_ms)
+{
+    c->state = CLIENT_UP;
+    c->step_deadline_ms = CLIENT_NEVER;
+    c->progress_ms = now_ms;
+    if (!session_present)
+        client_rx_forget_ids(c);
+    if (c->was_up)
+        client_tx_resume(c, session_present);
+    if (c->use.subscribe) {
+        client_tx_subscribe(c);
+        c->step_deadline_ms = now_ms + timeout_ms(c);
+    }
+    c->was_up = true;
+    c->lost_ms = CLIENT_NEVER;
+    c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
+}
+
+static bool in_flight(const struct client *c)
+{
+    return c->flight_head != c->flight_tail;
+}
+
+/* Nothing sent for that long: the broker wants to hear from us ([MQTT-3.1.2-23]). Nothing received:
+ * we want to know whether it is still there. */
+static uint64_t ping_due(const struct client *c)
+{
+    const bool sent_last = c->paused || c->last_tx_ms < c->last_rx_ms;
+    const uint64_t last = sent_last ? c->last_tx_ms : c->last_rx_ms;
+
+    if (c->use.conf->keepalive_s == 0 || c->ping_wanted || (c->ping_pending && !c->paused))
+        return CLIENT_NEVER;
+    return last + (uint64_t)c->use.conf->keepalive_s * 1000;
+}
+
+static uint64_t pong_due(const struct client *c)
+{
+    const uint64_t last = c->ping_ms > c->last_rx_ms ? c->ping_ms : c->last_rx_ms;
+
+    return c->ping_pending && !c->paused ? last + timeout_ms(c) : CLIENT_NEVER;
+}
+
+static uint64_t ack_due(const struct client *c)
+{
+    return in_flight(c) && !c->paused ? c->progress_ms + timeout_ms(c) : CLIENT_NEVER;
+}
+
+static void check_timers(struct client *c, uint64_t now_ms)
+{
+    if (now_ms >= c->step_deadline_ms)
+        client_fault(c, c->state == CLIENT_UP ? CLIENT_ERR_NO_SUBACK : CLIENT_ERR_NO_CONNACK, 0, 0);
+    if (c->state != CLIENT_UP)
+        return;
+    if (now_ms >= ack_due(c))
+        client_fault(c, CLIENT_ERR_NO_ACK, 0, 0);
+    if (now_ms >= pong_due(c))
+        client_fault(c, c->ping_covers ? CLIENT_ERR_NO_ACK : CLIENT_ERR_DEAD, 0, 0);
+    if (now_ms >= ping_due(c))
+        c->ping_wanted = true;
+}
+
+/* Packets first: what came before the end of the stream still counts. */
+static void next_connected(struct client *c, struct client_event *event, uint64_t now_ms)
+{
+    client_rx_next(c, event, now_ms);
+    if (event->type == CLIENT_EV_CONNECTED)
+        is_up(c, event->u.session_present, now_ms);
+    else if (event->type == CLIENT_EV_SUBSCRIBED)
+        c->step_deadline_ms = CLIENT_NEVER;
+    if (event->type != CLIENT_EV_NONE || c->fault.err != 0)
+        return;
+    if (c->io_error)
+        client_fault(c, CLIENT_ERR_NETWORK, c->io_error, 0);
+    else if (c->eof)
+        client_fault(c, CLIENT_ERR_CLOSED, 0, 0);
+    else
+        check_timers(c, now_ms);
+}
+
+/* A broker that reads DISCONNECT closes. Closing first would send RST where bytes lie unread in our
+ * socket, and RST may overtake DISCONNECT: the broker would publish the will. */
+static void next_closing(struct client *c, struct client_event *event, uint64_t now_ms)
+{
+    const bool sent = !client_tx_pending(c);
+
+    if (!c->eof && c->io_error == 0 && now_ms < c->step_deadline_ms &&
+        (!sent || c->use.subscribe))
+        return;
+    drop_connection(c);
+    event->type = CLIENT_EV_CLOSED;
+}
+
+void client_next(struct client *c, struct client_event *event, uint64_t now_ms)
+{
+    event->type = CLIENT_EV_NONE;
+    switch (c->state) {
+    case CLIENT_IDLE:
+        break;
+    case CLIENT_RESOLVING:
+        next_resolving(c, now_ms);
+        break;
+    case CLIENT_CONNECTING:
+        next_connecting(c, now_ms);
+        break;
+    case CLIENT_GREETING:
+    case CLIENT_UP:
+        next_connected(c, event, now_ms);
+        break;
+    case CLIENT_CLOSING:
+        next_closing(c, event, now_ms);
+        break;
+    case CLIENT_WAITING:
+        if (now_ms >= c->step_deadline_ms)
+            client_start(c, now_ms);
+        break;
+    }
+    if (c->fault.err != 0 && event->type == CLIENT_EV_NONE)
+        lose(c, event, now_ms);
+}
+
+/* ---- polling ---- */
+
+int client_fd(const struct client *c)
+{
+    if (c->state == CLIENT_RESOLVING)
+        return c->resolve.fd;
+    if (c->paused && c->hung_up)
+        return -1;
+    return c->fd;
+}
+
+static bool wants_input(const struct client *c)
+{
+    return !c->paused && !c->eof && client_rx_room(c) && client_tx_acks_room(c);
+}
+
+short client_events(const struct client *c)
+{
+    short events = 0;
+
+    if (c->state == CLIENT_RESOLVING)
+        return POLLIN;
+    if (c->state == CLIENT_CONNECTING)
+        return POLLOUT;
+    if (c->state == CLIENT_CLOSING || wants_input(c))
+        events |= POLLIN;
+    if (client_tx_pending(c))
+        events |= POLLOUT;
+    return events;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+uint64_t client_deadline(const struct client *c)
+{
+    uint64_t due = c->fault.err != 0 ? 0 : c->step_deadline_ms;
+
+    if (c->state != CLIENT_UP)
+        return due;
+    due = earlier(due, ack_due(c));
+    due = earlier(due, pong_due(c));
+    return earlier(due, ping_due(c));
+}
+
+/* After DISCONNECT what comes in is nobody's. */
+static void discard_input(struct client *c, uint64_t now_ms)
+{
+    c->rx_pos = c->rx_len = 0;
+    c->taken_len = 0;
+    client_rx_read(c, now_ms);
+}
+
+void client_io(struct client *c, short revents, uint64_t now_ms)
+{
+    if (c->state == CLIENT_RESOLVING || c->state == CLIENT_CONNECTING) {
+        c->poll_answered = c->poll_answered || revents != 0;
+        return;
+    }
+    if (c->fd < 0)
+        return;
+    if (revents & (POLLHUP | POLLERR))
+        c->hung_up = true;
+    if (c->state == CLIENT_CLOSING && revents != 0)
+        discard_input(c, now_ms);
+    else if (revents != 0 && wants_input(c))
+        client_rx_read(c, now_ms);
+    if ((!c->blocked || (revents & POLLOUT)) && c->io_error == 0)
+        client_tx_write(c, now_ms);
+}
+
+void client_pause(struct client *c, bool paused, uint64_t now_ms)
+{
+    /* The broker's answers may lie unread in the socket: its silence counts from now. */
+    if (c->paused && !paused) {
+        c->last_rx_ms = now_ms;
+        c->progress_ms = now_ms;
+    }
+    c->paused = paused;
+}
+
+/* ---- the end ---- */
+
+void client_disconnect(struct client *c, uint64_t now_ms)
+{
+    if (c->state != CLIENT_UP) {
+        drop_connection(c);
+        c->state = CLIENT_CLOSING;
+        c->step_deadline_ms = 0;
+        return;
+    }
+    client_tx_goodbye(c);
+    c->state = CLIENT_CLOSING;
+    c->step_deadline_ms = now_ms + CLIENT_LINGER_MS;
+    client_tx_write(c, now_ms);
+}
+
+void client_abort(struct client *c)
+{
+    drop_connection(c);
+}

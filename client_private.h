@@ -1,0 +1,51 @@
+/* client_private.h - what the three files of the client share; nobody else includes it.
+ *   client.c     states, timers, connecting, events
+ *   client_rx.c  bytes from the broker: packets, QoS of what is received, oversize packets
+ *   client_tx.c  bytes to the broker: queues, the ring, QoS of what is sent */
+#ifndef STS_CLIENT_PRIVATE_H
+#define STS_CLIENT_PRIVATE_H
+
+#include "client.h"
+
+#define CLIENT_NEVER UINT64_MAX
+
+/* Notes a fault; the first one counts. client_next turns it into an event. */
+void client_fault(struct client *c, enum client_err err, int detail, int packet);
+
+/* ---- client_rx.c ---- */
+
+/* Reads once from the socket into rx. */
+void client_rx_read(struct client *c, uint64_t now_ms);
+/* Whether rx can take more. */
+bool client_rx_room(const struct client *c);
+/* Takes packets out of rx until one is worth an event, or there is none left. */
+void client_rx_next(struct client *c, struct client_event *event, uint64_t now_ms);
+/* Forgets what belonged to the connection that went. */
+void client_rx_reset(struct client *c);
+/* The broker has no session: every QoS 2 id is new. */
+void client_rx_forget_ids(struct client *c);
+
+/* ---- client_tx.c ---- */
+
+uint16_t client_tx_packet_id(struct client *c);
+void client_tx_connect(struct client *c);
+void client_tx_subscribe(struct client *c);
+/* Appends PUBACK, PUBREC or PUBCOMP; held until client_release. There is room: see
+ * client_tx_acks_room. */
+void client_tx_ack(struct client *c, enum mqtt_type type, uint16_t packet_id);
+bool client_tx_acks_room(const struct client *c);
+/* An acknowledgement of what we sent came in. False: it fits nothing that is in flight. */
+bool client_tx_acked(struct client *c, enum mqtt_type type, uint16_t packet_id, uint64_t now_ms);
+void client_tx_pong(struct client *c);
+/* Whether anything waits that may leave now. */
+bool client_tx_pending(const struct client *c);
+void client_tx_write(struct client *c, uint64_t now_ms);
+/* Puts DISCONNECT behind all that may leave, and drops the acknowledgements that may not. */
+void client_tx_goodbye(struct client *c);
+/* Forgets what belonged to the connection that went; what was in flight is queued again. */
+void client_tx_reset(struct client *c);
+/* After CONNACK of a later connection: goes on with QoS 2 flows that the broker still knows, and
+ * begins those anew that it does not. */
+void client_tx_resume(struct client *c, bool session_present);
+
+#endif

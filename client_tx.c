@@ -1,0 +1,575 @@
+/* client_tx.c - see client_private.h. */
+#include "client_private.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+/* A write gathers the three queues and up to this many PUBLISH packets. */
+#define GATHER_MAX (3 + 32)
+
+struct part {
+    enum client_queue_id queue;
+    struct iovec bytes;
+};
+
+struct parts {
+    struct part list[GATHER_MAX];
+    size_t count;
+};
+
+static struct client_flight *flight_at(struct client *c, uint32_t counter)
+{
+    return &c->flights[counter % CLIENT_FLIGHTS_MAX];
+}
+
+static const struct client_flight *flight_look(const struct client *c, uint32_t counter)
+{
+    return &c->flights[counter % CLIENT_FLIGHTS_MAX];
+}
+
+static_assert((CLIENT_FLIGHTS_MAX & (CLIENT_FLIGHTS_MAX - 1)) == 0,
+              "the flight counters wrap around at 2^32: a power of two keeps their places");
+
+/* ---- packet ids ---- */
+
+static bool packet_id_used(const struct client *c, uint16_t packet_id)
+{
+    if (packet_id == 0 || packet_id == c->subscribe_id)
+        return true;
+    for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
+        if (flight_look(c, i)->packet_id == packet_id)
+            return true;
+    return false;
+}
+
+uint16_t client_tx_packet_id(struct client *c)
+{
+    while (packet_id_used(c, c->next_packet_id))
+        c->next_packet_id++;
+    return c->next_packet_id++;
+}
+
+/* ---- the control, acks and tail queues ---- */
+
+static struct wr queue_open(uint8_t *bytes, size_t size, const struct client_queue *queue)
+{
+    return wr_over(bytes + queue->len, size - queue->len);
+}
+
+static void queue_close(struct client_queue *queue, const uint8_t *bytes, const struct wr *w)
+{
+    queue->len = (size_t)(w->p - bytes);
+}
+
+static void queue_take(struct client_queue *queue, size_t n)
+{
+    queue->sent += n;
+    if (queue->sent == queue->len)
+        *queue = (struct client_queue){0};
+}
+
+static struct bytes value_of(const struct conf_value *value)
+{
+    return value->set ? bytes_of(value->text) : (struct bytes){0};
+}
+
+void client_tx_connect(struct client *c)
+{
+    const struct conf *conf = c->use.conf;
+    struct wr w = queue_open(c->control_bytes, sizeof c->control_bytes, &c->control);
+    const struct mqtt_connect connect = {
+        .version = (enum mqtt_version)conf->mqtt_version,
+        .clean_session = conf->clean_session,
+        .keepalive_s = conf->keepalive_s,
+        .client_id = bytes_of(c->client_id),
+        .will = {.present = conf->will_topic.set,
+                 .topic = value_of(&conf->will_topic),
+                 .message = value_of(&conf->will_msg),
+                 .qos = conf->will_qos,
+                 .retain = conf->will_retain},
+        .username = value_of(&conf->username),
+        .password = value_of(&conf->password),
+    };
+
+    /* conf.c refuses every field that the encoder would: what fails here is our bug. */
+    int err = mqtt_write_connect(&w, &connect);
+    if (err < 0)
+        client_fault(c, CLIENT_ERR_MALFORMED, err, MQTT_CONNECT);
+    queue_close(&c->control, c->control_bytes, &w);
+}
+
+void client_tx_subscribe(struct client *c)
+{
+    struct bytes filters[CONF_SUBTOPS_MAX];
+    struct wr w = queue_open(c->control_bytes, sizeof c->control_bytes, &c->control);
+
+    for (size_t i = 0; i < c->use.conf->subtop_count; i++)
+        filters[i] = bytes_of(c->use.conf->subtop[i].text);
+    c->subscribe_id = client_tx_packet_id(c);
+    int err = mqtt_write_subscribe(&w, c->subscribe_id, filters, c->use.conf->subtop_count,
+                                   c->use.conf->qos);
+    if (err < 0)
+        client_fault(c, CLIENT_ERR_MALFORMED, err, MQTT_SUBSCRIBE);
+    queue_close(&c->control, c->control_bytes, &w);
+}
+
+/* A PUBREL that finds no room is left out: the broker asks again with PUBREC, or the flight times
+ * out. CLIENT_CONTROL_BYTES has room for one of each flight. */
+static void put_pubrel(struct client *c, uint16_t packet_id)
+{
+    struct wr w = queue_open(c->control_bytes, sizeof c->control_bytes, &c->control);
+
+    if (mqtt_write_ack(&w, MQTT_PUBREL, packet_id) == 0)
+        queue_close(&c->control, c->control_bytes, &w);
+}
+
+bool client_tx_acks_room(const struct client *c)
+{
+    return sizeof c->acks_bytes - c->acks.len >= 4;
+}
+
+void client_tx_ack(struct client *c, enum mqtt_type type, uint16_t packet_id)
+{
+    struct wr w = queue_open(c->acks_bytes, sizeof c->acks_bytes, &c->acks);
+
+    if (mqtt_write_ack(&w, type, packet_id) == 0)
+        queue_close(&c->acks, c->acks_bytes, &w);
+}
+
+void client_release(struct client *c)
+{
+    c->acks_released = c->acks.len;
+}
+
+/* Takes released acknowledgements off the front; those still held move up when all before them are
+ * gone. */
+static void acks_take(struct client *c, size_t n)
+{
+    c->acks.sent += n;
+    if (c->acks.sent < c->acks_released)
+        return;
+    c->acks.len -= c->acks.sent;
+    memmove(c->acks_bytes, c->acks_bytes + c->acks.sent, c->acks.len);
+    c->acks.sent = 0;
+    c->acks_released = 0;
+}
+
+static void put_tail(struct client *c, enum mqtt_type type)
+{
+    struct wr w = queue_open(c->tail_bytes, sizeof c->tail_bytes, &c->tail);
+
+    if (mqtt_write_empty(&w, type) == 0)
+        queue_close(&c->tail, c->tail_bytes, &w);
+}
+
+/* ---- the ring of PUBLISH packets ---- */
+
+static bool ring_place(const struct client *c, uint32_t len, uint32_t *start)
+{
+    const uint32_t size = CLIENT_RING_BYTES;
+
+    *start = 0;
+    if (c->flight_head == c->flight_tail)
+        return len <= size;
+    const struct client_flight *oldest = flight_look(c, c->flight_head);
+    const struct client_flight *newest = flight_look(c, c->flight_tail - 1);
+    const uint32_t end = newest->start + newest->len;
+    if (newest->start < oldest->start) {
+        *start = end;
+        return len <= oldest->start - end;
+    }
+    if (len <= size - end) {
+        *start = end;
+        return true;
+    }
+    return len <= oldest->start;
+}
+
+bool client_room(const struct client *c, size_t topic_len, size_t payload_len, uint8_t qos)
+{
+    const size_t size = mqtt_publish_size(topic_len, qos, payload_len);
+    uint32_t start;
+
+    return c->flight_tail - c->flight_head < CLIENT_FLIGHTS_MAX &&
+           ring_place(c, (uint32_t)size, &start);
+}
+
+int client_publish(struct client *c, struct wr *payload, struct bytes topic, size_t payload_len,
+                   uint8_t qos, bool retain, uint64_t now_ms)
+{
+    const size_t size = mqtt_publish_size(topic.len, qos, payload_len);
+    struct client_flight flight = {.len = (uint32_t)size, .qos = qos};
+
+    if (!client_room(c, topic.len, payload_len, qos))
+        return CLIENT_ERR_FULL;
+    (void)ring_place(c, flight.len, &flight.start);
+    if (qos > 0)
+        flight.packet_id = client_tx_packet_id(c);
+    const struct mqtt_publish publish = {
+        .topic = topic,
+        .payload = {.len = payload_len},
+        .packet_id = flight.packet_id,
+        .qos = qos,
+        .retain = retain,
+    };
+    struct wr w = wr_over(c->ring + flight.start, size);
+    if (mqtt_write_publish(&w, &publish) < 0)
+        return CLIENT_ERR_FULL;
+    *payload = w;
+    c->open = flight;
+    if (c->flight_head == c->flight_tail)
+        c->progress_ms = now_ms;
+    return 0;
+}
+
+void client_commit(struct client *c)
+{
+    *flight_at(c, c->flight_tail++) = c->open;
+}
+
+void client_abandon(struct client *c)
+{
+    crypto_wipe(c->ring + c->open.start, c->open.len);
+}
+
+static void drop_done(struct client *c)
+{
+    while (c->flight_head != c->flight_tail &&
+           flight_at(c, c->flight_head)->state == CLIENT_FLIGHT_DONE) {
+        if (c->flight_next == c->flight_head)
+            c->flight_next++;
+        c->flight_head++;
+    }
+}
+
+static void flight_written(struct client *c, struct client_flight *flight)
+{
+    if (flight->qos > 0) {
+        flight->state = CLIENT_FLIGHT_SENT;
+        return;
+    }
+    flight->state = CLIENT_FLIGHT_DONE;
+    c->unconfirmed = true;
+    c->ping_covers = false;
+}
+
+static void flights_take(struct client *c, size_t n)
+{
+    struct client_flight *flight = flight_at(c, c->flight_next);
+
+    c->flight_sent += n;
+    if (c->flight_sent < flight->len)
+        return;
+    c->flight_sent = 0;
+    flight_written(c, flight);
+    c->flight_next++;
+    drop_done(c);
+}
+
+static struct client_flight *find_flight(struct client *c, uint16_t packet_id)
+{
+    for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
+        if (flight_at(c, i)->packet_id == packet_id && flight_at(c, i)->qos > 0)
+            return flight_at(c, i);
+    return NULL;
+}
+
+/* PUBREC: section 4.3.3; a broker of MQTT 3.1 may repeat it, and one that has forgotten more than
+ * we have must still get its PUBREL. */
+static bool take_pubrec(struct client *c, struct client_flight *flight, uint16_t packet_id)
+{
+    if (flight && (flight->qos != 2 || flight->state == CLIENT_FLIGHT_QUEUED))
+        return false;
+    if (flight && flight->state == CLIENT_FLIGHT_SENT)
+        flight->state = CLIENT_FLIGHT_RELEASED;
+    put_pubrel(c, packet_id);
+    return true;
+}
+
+bool client_tx_acked(struct client *c, enum mqtt_type type, uint16_t packet_id, uint64_t now_ms)
+{
+    struct client_flight *flight = find_flight(c, packet_id);
+
+    c->progress_ms = now_ms;
+    if (type == MQTT_PUBREC)
+        return take_pubrec(c, flight, packet_id);
+    if (type == MQTT_PUBACK) {
+        if (!flight || flight->qos != 1 || flight->state != CLIENT_FLIGHT_SENT)
+            return false;
+        flight->state = CLIENT_FLIGHT_DONE;
+    } else if (flight) {
+        if (flight->state != CLIENT_FLIGHT_RELEASED)
+            return false;
+        flight->state = CLIENT_FLIGHT_DONE;
+    }
+    drop_done(c);
+    return true;
+}
+
+/* ---- confirmation of QoS 0, keepalive ---- */
+
+void client_tx_pong(struct client *c)
+{
+    c->ping_pending = false;
+    if (c->ping_covers)
+        c->unconfirmed = false;
+    c->ping_covers = false;
+}
+
+static bool qos0_queued(const struct client *c)
+{
+    for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
+        if (flight_look(c, i)->qos == 0 && flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
+            return true;
+    return false;
+}
+
+void client_confirm(struct client *c)
+{
+    if (!c->ping_pending && (c->unconfirmed || qos0_queued(c)))
+        c->ping_wanted = true;
+}
+
+bool client_settled(const struct client *c)
+{
+    return c->flight_head == c->flight_tail && !c->unconfirmed;
+}
+
+/* ---- writing ---- */
+
+/* [MQTT-3.1.4-5] and the note behind it: a client need not wait for CONNACK. What is sent again
+ * after a reconnect does wait, because CONNACK says what the broker still knows. */
+static bool flights_may_leave(const struct client *c)
+{
+    return c->state == CLIENT_UP || c->state == CLIENT_CLOSING ||
+           (c->state == CLIENT_GREETING && c->use.early && !c->was_up);
+}
+
+/* One at a time; but while nothing is read, its answer is not seen, and the broker must still hear
+ * from us. */
+static bool ping_may_leave(const struct client *c)
+{
+    return c->ping_wanted && (!c->ping_pending || c->paused);
+}
+
+static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *bytes, size_t len)
+{
+    if (len > 0 && parts->count < GATHER_MAX)
+        parts->list[parts->count++] = (struct part){queue, {bytes, len}};
+}
+
+static void gather_flights(struct client *c, struct parts *parts)
+{
+    if (!flights_may_leave(c))
+        return;
+    while (c->flight_next != c->flight_tail &&
+           flight_at(c, c->flight_next)->state != CLIENT_FLIGHT_QUEUED)
+        c->flight_next++;
+    size_t skip = c->flight_sent;
+    /* One place is kept for the tail, which must not be cut off by a long run of flights. */
+    for (uint32_t i = c->flight_next; i != c->flight_tail && parts->count < GATHER_MAX - 1; i++) {
+        const struct client_flight *flight = flight_at(c, i);
+        /* What is through already ends the run: it is skipped when flight_next gets there. */
+        if (flight->state != CLIENT_FLIGHT_QUEUED)
+            break;
+        gather(parts, CLIENT_QUEUE_FLIGHTS, c->ring + flight->start + skip, flight->len - skip);
+        skip = 0;
+    }
+}
+
+static void gather_queue(struct client *c, struct parts *parts, enum client_queue_id queue)
+{
+    switch (queue) {
+    case CLIENT_QUEUE_NONE:
+        break;
+    case CLIENT_QUEUE_CONTROL:
+        gather(parts, queue, c->control_bytes + c->control.sent, c->control.len - c->control.sent);
+        break;
+    case CLIENT_QUEUE_ACKS:
+        gather(parts, queue, c->acks_bytes + c->acks.sent, c->acks_released - c->acks.sent);
+        break;
+    case CLIENT_QUEUE_FLIGHTS:
+        gather_flights(c, parts);
+        break;
+    case CLIENT_QUEUE_TAIL:
+        if (ping_may_leave(c) && c->tail.len == 0) {
+            c->ping_wanted = false;
+            put_tail(c, MQTT_PINGREQ);
+        }
+        gather(parts, queue, c->tail_bytes + c->tail.sent, c->tail.len - c->tail.sent);
+        break;
+    }
+}
+
+/* A packet that was cut off goes on before anything else; of flights only the one that was. */
+static void gather_partial(struct client *c, struct parts *parts)
+{
+    gather_queue(c, parts, c->partial);
+    if (c->partial == CLIENT_QUEUE_FLIGHTS && parts->count > 1)
+        parts->count = 1;
+}
+
+static void gather_all(struct client *c, struct parts *parts)
+{
+    parts->count = 0;
+    if (c->partial != CLIENT_QUEUE_NONE) {
+        gather_partial(c, parts);
+        return;
+    }
+    for (int queue = CLIENT_QUEUE_CONTROL; queue <= CLIENT_QUEUE_TAIL; queue++)
+        gather_queue(c, parts, (enum client_queue_id)queue);
+}
+
+static void tail_taken(struct client *c, size_t n, uint64_t now_ms)
+{
+    queue_take(&c->tail, n);
+    if (c->tail.len > 0 || c->state == CLIENT_CLOSING)
+        return;
+    /* The next PINGRESP may be the answer to an earlier one. */
+    c->ping_covers = c->unconfirmed && !c->ping_pending;
+    c->ping_pending = true;
+    c->ping_ms = now_ms;
+}
+
+static void take_part(struct client *c, enum client_queue_id queue, size_t n, uint64_t now_ms)
+{
+    switch (queue) {
+    case CLIENT_QUEUE_NONE:
+        break;
+    case CLIENT_QUEUE_CONTROL:
+        queue_take(&c->control, n);
+        break;
+    case CLIENT_QUEUE_ACKS:
+        acks_take(c, n);
+        break;
+    case CLIENT_QUEUE_FLIGHTS:
+        c->progress_ms = now_ms;
+        flights_take(c, n);
+        break;
+    case CLIENT_QUEUE_TAIL:
+        tail_taken(c, n, now_ms);
+        break;
+    }
+}
+
+/* Takes what was written off the queues, and notes which packet was cut off. */
+static void take_written(struct client *c, const struct parts *parts, size_t n, uint64_t now_ms)
+{
+    c->partial = CLIENT_QUEUE_NONE;
+    for (size_t i = 0; i < parts->count && n > 0; i++) {
+        const struct part *part = &parts->list[i];
+        const size_t taken = n < part->bytes.iov_len ? n : part->bytes.iov_len;
+        take_part(c, part->queue, taken, now_ms);
+        n -= taken;
+        if (taken < part->bytes.iov_len)
+            c->partial = part->queue;
+    }
+}
+
+static ssize_t send_parts(int fd, const struct parts *parts)
+{
+    struct iovec bytes[GATHER_MAX];
+    struct msghdr message = {.msg_iov = bytes};
+    ssize_t n;
+
+    for (size_t i = 0; i < parts->count; i++)
+        bytes[i] = parts->list[i].bytes;
+    message.msg_iovlen = (__typeof__(message.msg_iovlen))parts->count;
+    do {
+        n = sendmsg(fd, &message, MSG_NOSIGNAL);
+    } while (n < 0 && errno == EINTR);
+    return n;
+}
+
+static size_t parts_size(const struct parts *parts)
+{
+    size_t size = 0;
+
+    for (size_t i = 0; i < parts->count; i++)
+        size += parts->list[i].bytes.iov_len;
+    return size;
+}
+
+void client_tx_write(struct client *c, uint64_t now_ms)
+{
+    struct parts parts;
+
+    for (gather_all(c, &parts); parts.count > 0; gather_all(c, &parts)) {
+        const ssize_t n = send_parts(c->fd, &parts);
+        if (n < 0) {
+            c->blocked = errno == EAGAIN;
+            if (!c->blocked)
+                c->io_error = errno;
+            return;
+        }
+        c->last_tx_ms = now_ms;
+        take_written(c, &parts, (size_t)n, now_ms);
+        c->blocked = (size_t)n < parts_size(&parts);
+        if (c->blocked)
+            return;
+    }
+}
+
+bool client_tx_pending(const struct client *c)
+{
+    if (c->control.len > 0 || c->acks.sent < c->acks_released || c->tail.len > 0 ||
+        ping_may_leave(c))
+        return true;
+    if (!flights_may_leave(c))
+        return false;
+    for (uint32_t i = c->flight_next; i != c->flight_tail; i++)
+        if (flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
+            return true;
+    return false;
+}
+
+void client_tx_goodbye(struct client *c)
+{
+    c->acks.len = c->acks_released;
+    c->ping_wanted = false;
+    put_tail(c, MQTT_DISCONNECT);
+}
+
+/* ---- reconnect ---- */
+
+/* Section 4.4: what was sent and not acknowledged is sent again, with DUP ([MQTT-3.3.1-1]). A
+ * packet that was cut off cannot have been taken, so it is not a duplicate. */
+void client_tx_reset(struct client *c)
+{
+    for (uint32_t i = c->flight_head; i != c->flight_tail; i++) {
+        struct client_flight *flight = flight_at(c, i);
+        if (flight->state == CLIENT_FLIGHT_SENT) {
+            flight->state = CLIENT_FLIGHT_QUEUED;
+            c->ring[flight->start] |= MQTT_FLAG_DUP;
+        }
+    }
+    c->flight_next = c->flight_head;
+    c->flight_sent = 0;
+    c->control = c->acks = c->tail = (struct client_queue){0};
+    c->acks_released = 0;
+    c->partial = CLIENT_QUEUE_NONE;
+    c->subscribe_id = 0;
+    c->blocked = false;
+    c->qos0_lost = c->qos0_lost || c->unconfirmed;
+    c->ping_wanted = c->ping_pending = c->ping_covers = c->unconfirmed = false;
+}
+
+/* A broker that lost the session lost a message for which it had sent PUBREC, too: it comes again
+ * as a new one, since twice is better than never. */
+void client_tx_resume(struct client *c, bool session_present)
+{
+    for (uint32_t i = c->flight_head; i != c->flight_tail; i++) {
+        struct client_flight *flight = flight_at(c, i);
+        if (flight->state != CLIENT_FLIGHT_RELEASED)
+            continue;
+        if (session_present) {
+            put_pubrel(c, flight->packet_id);
+        } else {
+            flight->state = CLIENT_FLIGHT_QUEUED;
+            c->ring[flight->start] &= (uint8_t)~MQTT_FLAG_DUP;
+        }
+    }
+}

@@ -1,0 +1,114 @@
+/* conf.h - `key = value` files and -o overrides -> struct conf.
+ *
+ * Pure: takes bytes, keeps values; opens nothing. A line is `key = value`, blanks around both free.
+ * A '#' starts a comment at the start of a line or behind white space that follows a value; it is
+ * never taken for one inside a value or as its first character, so that `subtop = sensors/#` and
+ * `subtop = #` mean what they say. No value is ever cut: one that is too long is an error.
+ *
+ * conf_init, conf_parse for the file, conf_override for each -o, conf_finish. */
+#ifndef STS_CONF_H
+#define STS_CONF_H
+
+#include "bytes.h"
+#include "limits.h"
+#include "sts.h"
+
+#define CONF_ERROR_MAX_CHARS 320
+
+/* A value as text; `text` ends with a zero byte. */
+struct conf_value {
+    char text[CONF_VALUE_MAX_CHARS + 1];
+    bool set;
+};
+
+/* Each key, in the order of the table in the README: identifier, name in the file. */
+#define CONF_KEYS(X) \
+    X(CONF_MQTT_VERSION, "mqtt_version") \
+    X(CONF_IP, "ip") \
+    X(CONF_PORT, "port") \
+    X(CONF_USERNAME, "username") \
+    X(CONF_PASSWORD, "password") \
+    X(CONF_CLIENTID, "clientid") \
+    X(CONF_SUBTOP, "subtop") \
+    X(CONF_PUBTOP, "pubtop") \
+    X(CONF_STS_MODE, "sts_mode") \
+    X(CONF_AES, "aes") \
+    X(CONF_QOS, "qos") \
+    X(CONF_RETAIN, "retain") \
+    X(CONF_KEEPALIVE, "keepalive") \
+    X(CONF_CLEAN_SESSION, "clean_session") \
+    X(CONF_WILL_TOPIC, "will_topic") \
+    X(CONF_WILL_MSG, "will_msg") \
+    X(CONF_WILL_QOS, "will_qos") \
+    X(CONF_WILL_RETAIN, "will_retain") \
+    X(CONF_TIMEOUT, "timeout")
+
+enum conf_key {
+#define CONF_KEY_ENTRY(id, name) id,
+    CONF_KEYS(CONF_KEY_ENTRY)
+#undef CONF_KEY_ENTRY
+    CONF_KEYS_COUNT
+};
+
+/* Where a key was set last: says which line to name, and what may still set it. */
+struct conf_origin {
+    uint32_t line;              /* of the file; 0 with `layer` CONF_LAYER_OPTION */
+    enum conf_layer { CONF_LAYER_DEFAULT, CONF_LAYER_FILE, CONF_LAYER_OPTION } layer;
+    const char *alias;          /* the name that was given; NULL with CONF_LAYER_DEFAULT */
+};
+
+struct conf {
+    const char *name;           /* of the file, as the user gave it; "" when there is none */
+    struct conf_origin origin[CONF_KEYS_COUNT];
+    uint8_t mqtt_version;       /* enum mqtt_version */
+    struct conf_value host;
+    uint16_t port;
+    struct conf_value username, password, clientid;
+    struct conf_value subtop[CONF_SUBTOPS_MAX];
+    size_t subtop_count;
+    struct conf_value pubtop;
+    enum sts_mode mode;
+    enum sts_cipher cipher;
+    uint8_t qos;
+    bool retain;
+    uint16_t keepalive_s;       /* 0: off */
+    bool clean_session;
+    struct conf_value will_topic, will_msg;
+    uint8_t will_qos;
+    bool will_retain;
+    uint32_t timeout_s;
+};
+
+/* What is wrong, ready for a log line: `FILE: line 3: port: "70000" is not a number from 1 to
+ * 65535`, or `-o port=70000: ...` for an override; values are quoted, but never the one of
+ * `password`. Control characters are shown as '?', and what is long is cut and shows "...". */
+struct conf_error {
+    char text[CONF_ERROR_MAX_CHARS];    /* ends with a zero byte */
+};
+
+/* Sets every default of the README's table. `name`: of the config file, kept by reference. */
+void conf_init(struct conf *conf, const char *name);
+
+/* Takes the whole text of the config file. Returns 0, or -1 and the first error: an unknown key, a
+ * key given twice (but subtop, up to CONF_SUBTOPS_MAX), no '=', no value (will_msg may be empty), a
+ * value out of range, too long, with a control character or not UTF-8. `ip`, `url` and `host` are
+ * names of one key, and so are `aes` and `cipher`; a message uses the name that was given. */
+int conf_parse(struct conf *conf, struct conf_error *error, struct bytes text)
+    __attribute__((warn_unused_result));
+
+/* Takes one -o KEY=VALUE: blanks as in the file, but no comment. It replaces what the file said
+ * (for subtop: all of it); the same key in two -o is an error, but for subtop, which adds up.
+ * Returns 0 or -1. */
+int conf_override(struct conf *conf, struct conf_error *error, const char *key_value)
+    __attribute__((warn_unused_result));
+
+/* Checks what belongs together, once all is in: no host; a cipher without master or slave or the
+ * other way round; master and slave without pubtop or without exactly one subtop (no wildcards);
+ * retain with master or slave; a password without username; will_* without will_topic; an empty or
+ * over-long client id for MQTT 3.1; clean_session = 0 without clientid. Returns 0 or -1. */
+int conf_finish(struct conf *conf, struct conf_error *error) __attribute__((warn_unused_result));
+
+/* The name of a key as the file writes it; never NULL. */
+const char *conf_key_name(enum conf_key key);
+
+#endif

@@ -1,0 +1,116 @@
+/* conf_error.c - the messages of conf.c. */
+#include "conf_private.h"
+#include "fmt.h"
+
+/* Of what a message quotes, so that the reason behind it always fits. */
+#define FILE_SHOWN_BYTES 112
+#define VALUE_SHOWN_BYTES 48
+
+static void put_bytes(struct wr *out, struct bytes text)
+{
+    wr_put(out, text.p, text.len);
+}
+
+static void put_value(struct wr *out, struct bytes value)
+{
+    bool cut = value.len > VALUE_SHOWN_BYTES;
+
+    put_bytes(out, cut ? slice(value, 0, VALUE_SHOWN_BYTES) : value);
+    fmt(out, "%s", cut ? "..." : "");
+}
+
+/* Of a long path the end says more. */
+static void put_file(struct wr *out, struct bytes name)
+{
+    bool cut = name.len > FILE_SHOWN_BYTES;
+
+    fmt(out, "%s", cut ? "..." : "");
+    put_bytes(out, cut ? slice(name, name.len - FILE_SHOWN_BYTES, name.len) : name);
+    fmt(out, "%s", name.len > 0 ? ": " : "");
+}
+
+static void put_place(struct wr *out, const struct conf_entry *e)
+{
+    const char *alias = e->origin.alias ? e->origin.alias : "";
+
+    switch (e->origin.layer) {
+    case CONF_LAYER_DEFAULT:
+        put_file(out, bytes_of(e->conf->name));
+        return;
+    case CONF_LAYER_FILE:
+        put_file(out, bytes_of(e->conf->name));
+        fmt(out, "line %u: %s%s", (unsigned)e->origin.line, alias, *alias ? ": " : "");
+        return;
+    case CONF_LAYER_OPTION:
+        fmt(out, "-o%s%s", *alias ? " " : "", alias);
+        if (*alias && e->key != CONF_PASSWORD && e->value.p) {
+            fmt(out, "=");
+            put_value(out, e->value);
+        }
+        fmt(out, ": ");
+        return;
+    }
+}
+
+static struct wr begin_error(const struct conf_entry *e)
+{
+    struct wr out = wr_over((uint8_t *)e->error->text, sizeof e->error->text - 1);
+
+    put_place(&out, e);
+    return out;
+}
+
+static int end_error(const struct conf_entry *e, struct wr *out)
+{
+    fmt_tame((uint8_t *)e->error->text, (size_t)(out->p - (uint8_t *)e->error->text));
+    *out->p = 0;
+    return -1;
+}
+
+/* An option's value stands before the colon already, and a password is never shown. */
+static void put_subject(struct wr *out, const struct conf_entry *e)
+{
+    if (e->origin.layer == CONF_LAYER_OPTION || e->key == CONF_PASSWORD) {
+        fmt(out, "the value ");
+        return;
+    }
+    fmt(out, "\"");
+    put_value(out, e->value);
+    fmt(out, "\" ");
+}
+
+int conf_fail(const struct conf_entry *e, enum conf_subject subject, const char *format, ...)
+{
+    struct wr out = begin_error(e);
+    va_list args;
+
+    if (subject == CONF_THE_VALUE)
+        put_subject(&out, e);
+    va_start(args, format);
+    fmt_v(&out, format, args);
+    va_end(args);
+    return end_error(e, &out);
+}
+
+int conf_fail_unknown(const struct conf_entry *e, struct bytes name)
+{
+    struct wr out = begin_error(e);
+
+    fmt(&out, "unknown key \"");
+    put_value(&out, name);
+    fmt(&out, "\"");
+    return end_error(e, &out);
+}
+
+int conf_fail_twice(const struct conf_entry *e, const char *alias, const struct conf_origin *first)
+{
+    bool other = first->alias != alias;
+    const char *as = other ? " as " : "";
+    const char *name = other ? first->alias : "";
+
+    if (first->layer == CONF_LAYER_OPTION)
+        return conf_fail(e, CONF_THE_KEY, "%s is given twice%s%s%s", alias,
+                         other ? ", first" : "", as, name);
+    return conf_fail(e, CONF_THE_KEY, "%s is given twice (first in line %u%s%s)", alias,
+                     (unsigned)first->line, as, name);
+}

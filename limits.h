@@ -1,0 +1,99 @@
+/* limits.h - every size and limit of sts, with its unit.
+ *
+ * Nothing is allocated at run time: each of these is the size of an array or the bound of a loop.
+ * A size made of parts is written as their sum, so it can be held against the protocol text. */
+#ifndef STS_LIMITS_H
+#define STS_LIMITS_H
+
+/* ---- configuration ---- */
+
+#define CONF_VALUE_MAX_CHARS 128    /* the original's limit, kept: "128 char max" */
+#define CONF_FILE_MAX_BYTES 8192    /* all keys at full length and as much again of comments */
+#define CONF_SUBTOPS_MAX 8          /* subscriptions of one connection */
+#define CONF_TIMEOUT_MAX_S 86400    /* a day: keeps every deadline far from overflow */
+
+#define OPTIONS_OVERRIDES_MAX 64    /* -o; every key and every subtop, and some twice by mistake */
+
+/* ---- messages ---- */
+
+/* One message as a user gives it. A reading has tens of bytes; this leaves room for a JSON dump of
+ * a whole machine while the receive and send buffers stay below the memory budget. */
+#define MESSAGE_MAX_BYTES 16384
+/* What the widest envelope adds: version and type, ephemeral key, sealed static key, id, tag. */
+#define ENVELOPE_MAX_BYTES (2 + 32 + 48 + 8 + 16)
+#define PAYLOAD_MAX_BYTES (MESSAGE_MAX_BYTES + ENVELOPE_MAX_BYTES)
+
+/* ---- MQTT ---- */
+
+#define MQTT_FIXED_HEADER_MAX_BYTES (1 + 4)         /* section 2.2: type and flags, length */
+#define MQTT_REMAINING_LENGTH_MAX 268435455u        /* section 2.2.3: four bytes of seven bits */
+#define MQTT_STRING_MAX_BYTES 65535                 /* section 1.5.3: two bytes of length */
+#define MQTT31_CLIENT_ID_MAX_CHARS 23               /* MQTT 3.1, section 3.1 */
+#define TOPIC_RX_MAX_BYTES 1024     /* a received topic that is longer comes as oversize */
+
+/* ---- one broker connection ---- */
+
+/* The largest packet taken whole. A larger PUBLISH is skipped, acknowledged, counted. */
+#define CLIENT_RX_BYTES \
+    (MQTT_FIXED_HEADER_MAX_BYTES + 2 + TOPIC_RX_MAX_BYTES + 2 + PAYLOAD_MAX_BYTES)
+/* The largest PUBLISH we make. */
+#define CLIENT_PUBLISH_MAX_BYTES \
+    (MQTT_FIXED_HEADER_MAX_BYTES + 2 + CONF_VALUE_MAX_CHARS + 2 + PAYLOAD_MAX_BYTES)
+/* Packets waiting to be sent or acknowledged. Twice the largest, so one always fits whatever the
+ * gap at the end of the ring. */
+#define CLIENT_RING_BYTES (2 * CLIENT_PUBLISH_MAX_BYTES)
+#define CLIENT_FLIGHTS_MAX 64       /* PUBLISH packets in the ring; mosquitto_pub keeps 20 */
+#define CLIENT_ACKS_BYTES 2048      /* 512 acknowledgements of 4 bytes between two writes */
+/* CONNECT with five strings at their limit, a SUBSCRIBE of all filters, a PUBREL for each flight. */
+#define CLIENT_CONTROL_BYTES \
+    ((5 + 10 + 5 * (2 + CONF_VALUE_MAX_CHARS)) + \
+     (5 + 2 + CONF_SUBTOPS_MAX * (2 + CONF_VALUE_MAX_CHARS + 1)) + 4 * CLIENT_FLIGHTS_MAX)
+#define CLIENT_ADDRESSES_MAX 8      /* of one host name, tried in turn */
+#define CLIENT_BACKOFF_MIN_MS 1000  /* first wait before a reconnect, doubled each time */
+#define CLIENT_BACKOFF_MAX_MS 60000
+#define CLIENT_LINGER_MS 1000       /* for the broker to close after our DISCONNECT */
+
+/* ---- STS ---- */
+
+#define STS_OUTBOX_MAX 8            /* messages waiting to leave: each type once at most */
+
+/* ---- STS/1 ---- */
+
+#define STS1_ID_CHARS 31
+#define STS1_PACKET_MAX_BYTES 1024  /* the original's buffer for a whole MQTT packet */
+/* What an MQTT PUBLISH of that size holds beside topic and payload at QoS 0. */
+#define STS1_PUBLISH_HEAD_BYTES (1 + 2 + 2)
+#define STS1_BLOCK_BYTES 16         /* AES */
+/* The longest handshake message, RDYREQ: "RDYREQ:" "X" 64 digits "Y" 64 digits. */
+#define STS1_HANDSHAKE_MAX_BYTES (7 + 1 + 64 + 1 + 64)
+/* What sts_pull writes at most: that, or KILL. */
+#define STS_CONTROL_MAX_BYTES STS1_HANDSHAKE_MAX_BYTES
+#define STS1_INITREQ_RETRY_MS 2000  /* same ids again, for a slave that subscribes late */
+#define STS1_RDYREQ_RETRY_MS 1000   /* another key, for an original that refused the secret */
+#define STS1_SHOWN_KEYS_MAX 32      /* keys a master shows in one handshake, then shows the last */
+#define STS1_REDRAW_MAX 64          /* draws for a secret nobody refuses: 0.12^64 never happens */
+#define STS1_GUARD_MS 1500          /* the original slave reads as encrypted 1 s after RDYACK */
+
+/* ---- Mbed TLS's buffer allocator (bignum and curve arithmetic of secp256k1) ---- */
+
+/* See crypto.c for the measured peak; `make test` measures it again. */
+#define CRYPTO_ARENA_BYTES 3072
+
+/* ---- the shell ---- */
+
+#define SHELL_LINE_MAX_BYTES 1024
+#define SHELL_ARGS_MAX 64
+#define SHELL_HISTORY_LINES 16
+#define SHELL_HISTORY_BYTES 2048    /* two of the longest lines, or 16 of the usual ones */
+
+/* ---- one-shot receive ---- */
+
+/* Standard output is written in pieces of this size: PIPE_BUF, so that a pipe which polls writable
+ * takes a whole piece without blocking (pipe(7)). */
+#define RECV_OUT_BYTES 4096
+
+/* ---- log ---- */
+
+#define LOG_LINE_MAX_BYTES 512      /* a longer line is cut, and says so */
+
+#endif

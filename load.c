@@ -1,0 +1,83 @@
+/* load.c - see load.h. */
+#include "load.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+/* Reads all of the file; -1 and errno when that fails, EFBIG when it is larger than `size`. */
+static ssize_t read_all(int fd, char *to, size_t size)
+{
+    size_t len = 0;
+
+    for (;;) {
+        const ssize_t n = read(fd, to + len, size - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -1 : (ssize_t)len;
+        len += (size_t)n;
+        if (len == size) {
+            errno = EFBIG;
+            return -1;
+        }
+    }
+}
+
+static void warn_of_readers(int fd, const struct conf *conf, const char *file, struct log *log)
+{
+    struct stat status;
+
+    if (conf->password.set && conf->origin[CONF_PASSWORD].layer == CONF_LAYER_FILE &&
+        fstat(fd, &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)))
+        log_warn(log, "%s holds a password and can be read by others: chmod 600 %s", file, file);
+}
+
+/* Its own function, so that the text of the file is off the stack (and wiped) afterwards. */
+static int parse_file(struct conf *conf, struct conf_error *error, const char *file,
+                      struct log *log)
+{
+    char text[CONF_FILE_MAX_BYTES + 1];
+    const int fd = open(file, O_RDONLY | O_CLOEXEC);
+    const ssize_t len = fd < 0 ? -1 : read_all(fd, text, sizeof text);
+    int status = EX_OK;
+
+    if (len < 0) {
+        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        status = EX_NOINPUT;
+    } else if (conf_parse(conf, error, (struct bytes){(const uint8_t *)text, (size_t)len}) < 0) {
+        log_error(log, "%s", error->text);
+        status = EX_CONFIG;
+    } else {
+        warn_of_readers(fd, conf, file, log);
+    }
+    crypto_wipe(text, sizeof text);
+    if (fd >= 0)
+        close(fd);
+    return status;
+}
+
+int load_conf(struct conf *conf, const char *file, const struct options *options, struct log *log)
+{
+    struct conf_error error;
+
+    conf_init(conf, file ? file : "");
+    if (file) {
+        const int status = parse_file(conf, &error, file, log);
+        if (status != EX_OK)
+            return status;
+    }
+    for (int i = 0; i < options->overrides_count; i++)
+        if (conf_override(conf, &error, options->overrides[i]) < 0) {
+            log_error(log, "%s", error.text);
+            return EX_CONFIG;
+        }
+    if (conf_finish(conf, &error) < 0) {
+        log_error(log, "%s", error.text);
+        return EX_CONFIG;
+    }
+    return EX_OK;
+}

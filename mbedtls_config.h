@@ -1,0 +1,54 @@
+/* mbedtls_config.h - the parts of Mbed TLS 3.6 that crypto.c uses, and no others.
+ *
+ * Given to every file of Mbed TLS and to crypto.c with -DMBEDTLS_CONFIG_FILE. A module is switched
+ * on here and its .c files are named in the Makefile (MBEDTLS_SRC). */
+#ifndef STS_MBEDTLS_CONFIG_H
+#define STS_MBEDTLS_CONFIG_H
+
+/* ---- the machine ---- */
+
+/* Multiplication of big numbers, and the barriers that keep constant-time code constant. */
+#define MBEDTLS_HAVE_ASM
+
+/* Nothing of stdio or stdlib is behind Mbed TLS: no malloc, no printf, no exit. */
+#define MBEDTLS_PLATFORM_C
+#define MBEDTLS_PLATFORM_NO_STD_FUNCTIONS
+
+#define MBEDTLS_DEPRECATED_REMOVED
+
+/* ---- JSON, keys ---- */
+
+#define MBEDTLS_BASE64_C
+
+#if STS_SEED
+
+/* ---- STS/1: memory for big numbers ---- */
+
+/* Until crypto.c gives it the arena, and after it took it back, every allocation fails. */
+#define MBEDTLS_PLATFORM_MEMORY
+#define MBEDTLS_MEMORY_BUFFER_ALLOC_C
+#define MBEDTLS_MEMORY_ALIGN_MULTIPLE 8
+/* The allocator leaves this way when its own bookkeeping is damaged: our bug, so the process stops
+ * where it stands. */
+#define MBEDTLS_PLATFORM_EXIT_MACRO(status) __builtin_trap()
+
+/* ---- STS/1: ECDH on secp256k1 ---- */
+
+#define MBEDTLS_BIGNUM_C
+#define MBEDTLS_ECP_C
+#define MBEDTLS_ECP_DP_SECP256K1_ENABLED
+/* A handshake takes two multiplications: room counts for more than time. */
+#define MBEDTLS_ECP_WINDOW_SIZE 2
+#define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
+#define MBEDTLS_MPI_WINDOW_SIZE 1
+#define MBEDTLS_MPI_MAX_SIZE 64     /* the product of two coordinates */
+
+/* ---- STS/1: AES-256 in ECB and CBC mode ---- */
+
+#define MBEDTLS_AES_C
+#define MBEDTLS_CIPHER_MODE_CBC
+#define MBEDTLS_AES_ROM_TABLES
+#define MBEDTLS_AES_FEWER_TABLES
+
+#endif
+#endif

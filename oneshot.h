@@ -1,0 +1,31 @@
+/* oneshot.h - the modes that run to an end: -s and -l (send.c), -r (recv.c). */
+#ifndef STS_ONESHOT_H
+#define STS_ONESHOT_H
+
+#include "log.h"
+#include "options.h"
+#include "session.h"
+
+/* What both have: owned by main.c. */
+struct oneshot {
+    const struct options *options;
+    struct log *log;
+    struct conf *conf;
+    struct session *session;
+    int signals_fd;
+    uint64_t give_up_ms;        /* -w as a moment; UINT64_MAX: none */
+};
+
+/* Room for one message on its way in, or a piece of output; never both at once. */
+union oneshot_bytes {
+    uint8_t input[MESSAGE_MAX_BYTES + 1];   /* a line and its end */
+    uint8_t output[RECV_OUT_BYTES];
+};
+
+/* Sends, and returns the exit status. */
+int send_run(struct oneshot *run, union oneshot_bytes *bytes);
+
+/* Receives, and returns the exit status. */
+int recv_run(struct oneshot *run, union oneshot_bytes *bytes);
+
+#endif

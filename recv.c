@@ -1,0 +1,311 @@
+/* recv.c - one-shot receiving: -r. One payload a line on standard output, or with -j one JSON object
+ * a line.
+ *
+ * A message is put into the output buffer as room allows; it is taken from the session when all of
+ * it is there, and acknowledged to the broker when all of the buffer is written. Standard output is
+ * written only after poll said that it takes a piece, so a slow reader never keeps us from answering
+ * the keepalive. */
+#include "oneshot.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "clock.h"
+#include "exit_status.h"
+#include "fmt.h"
+#include "json.h"
+#include "signals.h"
+
+#define PIECES_MAX 5
+#define JSON_HEAD_BYTES 64
+
+struct piece {
+    enum json_form form;
+    struct bytes bytes;
+};
+
+struct recv {
+    struct oneshot *run;
+    uint8_t *output;            /* of RECV_OUT_BYTES */
+    size_t start, len;          /* output[start..len-1] is not written yet */
+    struct piece pieces[PIECES_MAX];    /* the message that is being put into output */
+    size_t pieces_count, piece, offset; /* how far that got; piece == pieces_count: no message */
+    uint8_t head[JSON_HEAD_BYTES];
+    uint64_t count;             /* messages put into output whole */
+    uint64_t late;              /* messages of a session that came after the last one asked for */
+    bool enough;                /* no further message is wanted */
+    bool gone;                  /* standard output takes no more */
+    int status;                 /* what went wrong first; EX_OK: nothing */
+};
+
+static struct wr room_of(struct recv *recv)
+{
+    return wr_over(recv->output + recv->len, RECV_OUT_BYTES - recv->len);
+}
+
+/* ---- one message ---- */
+
+static void add_piece(struct recv *recv, enum json_form form, struct bytes bytes)
+{
+    recv->pieces[recv->pieces_count++] = (struct piece){form, bytes};
+}
+
+static struct bytes make_head(struct recv *recv)
+{
+    struct wr w = wr_over(recv->head, sizeof recv->head);
+
+    fmt(&w, "{\"time\":\"");
+    fmt_time(&w, clock_wall_ms(), 'T');
+    fmt(&w, "Z\",\"topic\":\"");
+    return (struct bytes){recv->head, (size_t)(w.p - recv->head)};
+}
+
+static bool is_text(struct bytes text)
+{
+    /* mqtt_utf8_ok refuses NUL, which JSON can carry; as base64 it is still all there. */
+    return mqtt_utf8_ok(text);
+}
+
+static void begin_message(struct recv *recv, const struct session_message *message)
+{
+    const bool text = is_text(message->text);
+
+    recv->pieces_count = recv->piece = recv->offset = 0;
+    if (!recv->run->options->json) {
+        add_piece(recv, JSON_RAW, message->text);
+        add_piece(recv, JSON_RAW, bytes_of("\n"));
+        return;
+    }
+    add_piece(recv, JSON_RAW, make_head(recv));
+    add_piece(recv, JSON_STRING, message->topic);
+    add_piece(recv, JSON_RAW, bytes_of(text ? "\",\"payload\":\"" : "\",\"payload_base64\":\""));
+    add_piece(recv, text ? JSON_STRING : JSON_BASE64, message->text);
+    add_piece(recv, JSON_RAW, bytes_of("\"}\n"));
+}
+
+static bool in_message(const struct recv *recv)
+{
+    return recv->piece < recv->pieces_count;
+}
+
+/* Puts as much of the message into the output as there is room for. */
+static void put_message(struct recv *recv)
+{
+    struct wr w = room_of(recv);
+
+    while (in_message(recv)) {
+        const struct piece *piece = &recv->pieces[recv->piece];
+        if (!json_put(&w, piece->form, piece->bytes, &recv->offset))
+            break;
+        recv->piece++;
+        recv->offset = 0;
+    }
+    recv->len = (size_t)(w.p - recv->output);
+    if (in_message(recv))
+        return;
+    session_taken(recv->run->session);
+    recv->count++;
+    if (recv->count == recv->run->options->count)
+        recv->enough = true;
+}
+
+/* ---- output ---- */
+
+static void stop(struct recv *recv, int status)
+{
+    if (recv->status == EX_OK)
+        recv->status = status;
+    recv->enough = true;
+}
+
+/* Whoever read our output has gone: with -n that is a failure, otherwise the end that was meant.
+ * What was not written is dropped here and never acknowledged, as nothing is released any more. */
+static void on_write_error(struct recv *recv, int error)
+{
+    const bool meant = error == EPIPE && recv->run->options->count == 0;
+
+    if (!meant)
+        log_error(recv->run->log, "cannot write standard output: %s", strerror(error));
+    if (in_message(recv))
+        session_taken(recv->run->session);
+    recv->start = recv->len = 0;
+    recv->piece = recv->pieces_count;
+    recv->gone = true;
+    stop(recv, meant ? EX_OK : EX_IOERR);
+}
+
+static void write_output(struct recv *recv)
+{
+    const ssize_t n = write(STDOUT_FILENO, recv->output + recv->start, recv->len - recv->start);
+
+    if (n >= 0)
+        recv->start += (size_t)n;
+    else if (errno != EINTR && errno != EAGAIN)
+        on_write_error(recv, errno);
+    if (recv->start == recv->len)
+        recv->start = recv->len = 0;
+}
+
+static void on_output(struct recv *recv, short revents)
+{
+    if (recv->len > 0 && revents != 0)
+        write_output(recv);
+    else if (revents & POLLNVAL)
+        on_write_error(recv, EBADF);
+    else if (revents & (POLLERR | POLLHUP))
+        on_write_error(recv, EPIPE);
+}
+
+/* ---- the loop ---- */
+
+/* Takes events until there are none, or the output is full. False: the session is over. */
+static bool take_events(struct recv *recv, uint64_t now_ms)
+{
+    struct session *session = recv->run->session;
+    struct session_message message;
+
+    for (;;) {
+        if (in_message(recv))
+            put_message(recv);
+        if (in_message(recv) || (recv->enough && session->running && !session->stopping))
+            return true;
+        switch (session_next(session, &message, now_ms)) {
+        case SESSION_EV_NONE:
+            return true;
+        case SESSION_EV_READY:
+        case SESSION_EV_KILLED:
+            break;
+        case SESSION_EV_MESSAGE:
+            if (!recv->enough) {
+                begin_message(recv, &message);
+                break;
+            }
+            recv->late++;
+            session_taken(session);
+            break;
+        case SESSION_EV_OVER:
+            return false;
+        }
+    }
+}
+
+static void on_signal(struct recv *recv)
+{
+    const int number = signals_read(recv->run->signals_fd);
+
+    if (number == 0)
+        return;
+    log_info(recv->run->log, "stopped by signal %d", number);
+    stop(recv, recv->run->options->count > 0 ? EX_TEMPFAIL : EX_OK);
+}
+
+static void on_give_up(struct recv *recv, uint64_t now_ms)
+{
+    struct session *session = recv->run->session;
+
+    if (now_ms < recv->run->give_up_ms)
+        return;
+    log_error(recv->run->log, "gave up after %u s, with %llu messages",
+              recv->run->options->give_up_s, (unsigned long long)recv->count);
+    recv->run->give_up_ms = UINT64_MAX;
+    stop(recv, EX_TEMPFAIL);
+    /* All the time that was given is over: nothing is waited for any more. */
+    recv->gone = true;
+    recv->len = recv->start = 0;
+    if (in_message(recv))
+        session_taken(session);
+    recv->piece = recv->pieces_count;
+    session_stop(session, now_ms);
+    session->stop_until_ms = now_ms;
+}
+
+static uint64_t deadline(const struct recv *recv)
+{
+    const uint64_t due = session_deadline(recv->run->session);
+
+    return due < recv->run->give_up_ms ? due : recv->run->give_up_ms;
+}
+
+static void wait_and_move(struct recv *recv)
+{
+    struct pollfd fds[3] = {
+        {.fd = recv->gone ? -1 : STDOUT_FILENO, .events = recv->len > 0 ? POLLOUT : 0},
+        {.fd = recv->run->signals_fd, .events = POLLIN},
+    };
+
+    session_poll(recv->run->session, &fds[2]);
+    if (poll(fds, 3, clock_poll_timeout(deadline(recv), clock_monotonic_ms())) < 0)
+        return;
+    on_output(recv, fds[0].revents);
+    if (fds[1].revents != 0)
+        on_signal(recv);
+    session_io(recv->run->session, fds[2].revents, clock_monotonic_ms());
+}
+
+static void run_session(struct recv *recv)
+{
+    struct session *session = recv->run->session;
+    uint64_t now_ms = clock_monotonic_ms();
+
+    while (take_events(recv, now_ms)) {
+        if (recv->len == 0 && !recv->gone)
+            session_release(session);
+        if (recv->enough && recv->len == 0)
+            session_stop(session, now_ms);
+        on_give_up(recv, now_ms);
+        session_pause(session, in_message(recv), now_ms);
+        session_io(session, 0, now_ms);
+        wait_and_move(recv);
+        now_ms = clock_monotonic_ms();
+    }
+}
+
+/* The session is over, but standard output may still have to take what came before. */
+static void drain_output(struct recv *recv)
+{
+    struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+
+    while (recv->len > 0 && !recv->gone) {
+        const uint64_t now_ms = clock_monotonic_ms();
+        if (now_ms >= recv->run->give_up_ms)
+            return;
+        if (poll(&fd, 1, clock_poll_timeout(recv->run->give_up_ms, now_ms)) > 0)
+            on_output(recv, fd.revents);
+    }
+}
+
+static int result(const struct recv *recv)
+{
+    const struct options *options = recv->run->options;
+    const int status = exit_status_of_session(recv->run->session);
+
+    if (recv->late > 0)
+        log_warn(recv->run->log, "%llu messages came after the last one asked for, and are lost",
+                 (unsigned long long)recv->late);
+    if (recv->status != EX_OK)
+        return recv->status;
+    if (options->count > 0 && recv->count == options->count)
+        return EX_OK;
+    return status == EX_OK && options->count > 0 ? EX_TEMPFAIL : status;
+}
+
+int recv_run(struct oneshot *run, union oneshot_bytes *bytes)
+{
+    struct recv recv = {.run = run, .output = bytes->output};
+    const struct session_use use = {
+        .conf = run->conf,
+        .log = run->log,
+        .receive = true,
+        .patient_slave = true,
+        .give_up_ms = UINT64_MAX,
+    };
+
+    session_init(run->session, &use);
+    if (session_start(run->session, clock_monotonic_ms()) < 0)
+        return EX_OSERR;
+    run_session(&recv);
+    drain_output(&recv);
+    return result(&recv);
+}

@@ -1,0 +1,125 @@
+/* session.h - one configuration at work: a broker connection and, where the mode has one, an STS
+ * conversation through it. What send.c, recv.c and shell.c share.
+ *
+ * It tells the user what happens (log lines), and its caller what to do (events). Driven like
+ * client.h: poll, session_io, session_next until SESSION_EV_NONE. */
+#ifndef STS_SESSION_H
+#define STS_SESSION_H
+
+#include <poll.h>
+
+#include "client.h"
+#include "conf.h"
+#include "log.h"
+#include "sts.h"
+
+#define SESSION_ERRORS(X) \
+    X(SESSION_ERR_NOT_READY, -1, "the session is not established") \
+    X(SESSION_ERR_FULL, -2, "too many messages are in flight") \
+    X(SESSION_ERR_LONG, -3, "the message is too long") \
+    X(SESSION_ERR_NUL, -4, "a message of STS/1 cannot hold a zero byte") \
+    X(SESSION_ERR_CRYPTO, -5, "the cryptographic library failed")
+
+enum session_err {
+#define SESSION_ERR_ENTRY(name, value, text) name = (value),
+    SESSION_ERRORS(SESSION_ERR_ENTRY)
+#undef SESSION_ERR_ENTRY
+};
+
+enum session_event {
+    SESSION_EV_NONE,
+    SESSION_EV_READY,       /* messages may be sent: connected, subscribed, established */
+    SESSION_EV_MESSAGE,     /* *message, until session_taken */
+    SESSION_EV_KILLED,      /* the other end ended the STS session; a slave waits for the next */
+    SESSION_EV_OVER,        /* all is closed; session->end says why */
+};
+
+/* Why a session is over. */
+enum session_end {
+    SESSION_END_NONE,       /* it is not */
+    SESSION_END_STOPPED,    /* session_stop, and all that was to be sent is through */
+    SESSION_END_KILLED,     /* a master whose slave sent KILL */
+    SESSION_END_CLIENT,     /* client_err in session->failure */
+    SESSION_END_HANDSHAKE,  /* the other end did not answer within `timeout` */
+    SESSION_END_CRYPTO,     /* the cryptographic library failed */
+    SESSION_END_UNSETTLED,  /* session_stop, but the broker did not confirm all in time */
+};
+
+struct session_message {
+    struct bytes topic;
+    struct bytes text;      /* clear text, any bytes */
+};
+
+/* What the session is for. */
+struct session_use {
+    const struct conf *conf;    /* kept by reference */
+    struct log *log;            /* likewise */
+    bool receive;               /* subscribe (master and slave always do) */
+    bool early;                 /* see client_use */
+    bool patient_slave;         /* a slave waits for masters for ever, not for `timeout` */
+    uint64_t give_up_ms;        /* see client_use */
+};
+
+struct session {
+    struct session_use use;
+    bool running;           /* between session_start and SESSION_EV_OVER */
+    enum session_end end;   /* set while running: it is closing, for this reason */
+    struct client_failure failure;  /* of SESSION_END_CLIENT */
+    bool stopping;          /* session_stop was called */
+    bool ready;             /* SESSION_EV_READY was given, and holds */
+    uint64_t stop_until_ms;     /* when stopping: no longer than this */
+    uint64_t slave_until_ms;    /* an impatient slave's last moment; UINT64_MAX: none */
+    uint64_t sent, received, skipped;
+    struct client client;
+    struct sts sts;
+};
+
+const char *session_err_text(int err);
+
+/* Readies `s` for session_start; session_text_max and session_check can be asked from here on. */
+void session_init(struct session *s, const struct session_use *use);
+
+/* Starts to connect. CLIENT_ERR_SYSTEM: no random bytes. */
+int session_start(struct session *s, uint64_t now_ms) __attribute__((warn_unused_result));
+
+/* What to poll: fills one entry (fd -1 where there is nothing). */
+void session_poll(const struct session *s, struct pollfd *fd);
+uint64_t session_deadline(const struct session *s);
+
+void session_io(struct session *s, short revents, uint64_t now_ms);
+
+/* What happened; again until SESSION_EV_NONE. Not between SESSION_EV_MESSAGE and session_taken. */
+enum session_event session_next(struct session *s, struct session_message *message,
+                                uint64_t now_ms);
+
+/* The message is dealt with. Its acknowledgement waits for session_release: all that was taken so
+ * far is written out. */
+void session_taken(struct session *s);
+void session_release(struct session *s);
+void session_pause(struct session *s, bool paused, uint64_t now_ms);
+
+/* Whether a message can be given to session_send now. */
+bool session_ready(const struct session *s, uint64_t now_ms);
+
+/* The longest text of one message, in bytes. */
+size_t session_text_max(const struct session *s);
+
+/* Whether a message of this text can be sent at all: 0, SESSION_ERR_LONG or SESSION_ERR_NUL. */
+int session_check(const struct session *s, struct bytes text);
+
+/* Sends one message: sealed where the mode has a cipher. 0, or enum session_err; SESSION_ERR_FULL
+ * means: again after some progress. */
+int session_send(struct session *s, struct bytes text, uint64_t now_ms)
+    __attribute__((warn_unused_result));
+
+/* Whether the broker has every message. Asks for confirmation of QoS 0 where that is missing. */
+bool session_settled(struct session *s);
+
+/* Ends it: KILL where a session is established, DISCONNECT; SESSION_EV_OVER follows, at the latest
+ * after `timeout`, and at once where there is no connection. */
+void session_stop(struct session *s, uint64_t now_ms);
+
+/* "connecting", "waiting for a master" and so on, for status lines; never NULL. */
+const char *session_state_text(const struct session *s);
+
+#endif

@@ -1,0 +1,68 @@
+/* sts1.h - STS/1, the original protocol; for sts.c and the tests only. Normative: doc/protocol.md,
+ * section STS/1.
+ *
+ * sts1.c is the state machine; sts1_wire.c knows what its messages hold, sts1_keys.c how both ends
+ * come to one key and use it. Nothing here gives integrity, protection against replay, or
+ * authentication worth the name. */
+#ifndef STS_STS1_H
+#define STS_STS1_H
+
+#include "sts_version.h"
+
+#if STS_SEED
+
+extern const struct sts_version sts1_version;
+
+/* ---- sts1_wire.c ---- */
+
+/* A message in the clear: its header, which is the name of a type, and what stands behind the
+ * colon. */
+struct sts1_message {
+    enum sts_type type;
+    struct bytes data;
+};
+
+/* Takes a message apart at its first colon; as at the original, the data ends at the first zero
+ * byte. `data` is a view into `clear`. False when there is no colon, or no type of this name. */
+bool sts1_parse(struct sts1_message *m, const uint8_t *clear, size_t len);
+
+/* Draws one id, each character of the alphabet equally likely. 0 or CRYPTO_ERR_RANDOM. */
+int sts1_id_draw(uint8_t id[STS1_ID_CHARS]) __attribute__((warn_unused_result));
+
+/* Whether every character is one that ids are drawn from. */
+bool sts1_ids_of_alphabet(struct bytes ids);
+
+/* Writes a point as RDYREQ carries it: 'X', digits, 'Y', digits; upper-case hex, two digits a byte,
+ * leading zero bytes left out. */
+void sts1_point_write(struct wr *out, const struct crypto_point *point);
+
+/* Reads one: any number of leading zeros, odd numbers of digits, lower case too. False when it is
+ * not of this form or a coordinate is longer than 32 bytes; whether it is a point of the curve
+ * only crypto.c can tell. */
+bool sts1_point_read(struct crypto_point *point, struct bytes data);
+
+/* ---- sts1_keys.c ---- */
+
+/* Whether the original refuses a shared secret: it measures the length up to the first zero byte
+ * and takes 32 and, by mistake, 0. */
+bool sts1_secret_refused(const uint8_t secret[32]);
+
+/* Makes the secret in s->v1.key of the keys shown and the slave's public key: of the first of them
+ * whose secret nobody refuses, since a slave keeps the first key that it does not refuse. When all
+ * are refused, the slave refuses none, and so it kept the first. 0 or enum crypto_err. */
+int sts1_agree_as_master(struct sts *s, const struct crypto_point *peer)
+    __attribute__((warn_unused_result));
+
+/* Makes the secret in s->v1.key of the master's public key and a new key pair, drawn again until
+ * the secret is one that nobody refuses: a master of the original has shown its only key. The
+ * public half goes to s->v1.public_key, the private half nowhere. 0 or enum crypto_err. */
+int sts1_agree_as_slave(struct sts *s, const struct crypto_point *peer)
+    __attribute__((warn_unused_result));
+
+/* Enciphers or deciphers `len` bytes, a multiple of STS1_BLOCK_BYTES, in place; the chain of CBC
+ * moves on. 0 or enum crypto_err. */
+int sts1_cipher(struct sts *s, uint8_t *data, size_t len, bool encrypt)
+    __attribute__((warn_unused_result));
+
+#endif
+#endif
