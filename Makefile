@@ -54,7 +54,7 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-protot
 BASE := -std=c11 -D_GNU_SOURCE= -iquote . $(DEFINES)
 
 HARDEN := -fPIE -fstack-protector-strong
-SMALL := -flto -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 PROGRAM_CFLAGS := $(HARDEN) $(SMALL) $(CFLAGS)
 
 # A static PIE by hand, because musl-gcc ignores -static-pie: rcrt1.o relocates the program itself,

@@ -16,13 +16,8 @@
  */
 #include "client_private.h"
 
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #define ENTRY_TEXT(name, value, text) \
     case name: \
@@ -36,7 +31,7 @@ const char *client_err_text(int err)
     return "no error";
 }
 
-static uint64_t timeout_ms(const struct client *c)
+uint64_t client_timeout_ms(const struct client *c)
 {
     return (uint64_t)c->use.conf->timeout_s * 1000;
 }
@@ -95,132 +90,6 @@ int client_init(struct client *c, const struct client_use *use)
     return 0;
 }
 
-/* ---- connecting ---- */
-
-static void close_socket(struct client *c)
-{
-    if (c->fd >= 0)
-        close(c->fd);
-    c->fd = -1;
-}
-
-static socklen_t socket_address(struct sockaddr_storage *to, const struct resolve_address *from,
-                                uint16_t port)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)to;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
-
-    memset(to, 0, sizeof *to);
-    if (from->family == 4) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons(port);
-        memcpy(&in->sin_addr, from->address, 4);
-        return sizeof *in;
-    }
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(port);
-    memcpy(&in6->sin6_addr, from->address, 16);
-    return sizeof *in6;
-}
-
-/* Begins to connect to one address. Returns 0 or errno. */
-static int connect_to(struct client *c, const struct resolve_address *address)
-{
-    struct sockaddr_storage to;
-    const socklen_t to_len = socket_address(&to, address, c->use.conf->port);
-    const int on = 1;
-
-    c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (c->fd < 0)
-        return errno;
-    /* Every write is a batch already; Nagle's delay would only hold DISCONNECT and acks back. A
-     * socket that refuses this still works. */
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(c->fd, (const struct sockaddr *)&to, to_len) == 0 || errno == EINPROGRESS)
-        return 0;
-    return errno;
-}
-
-/* Tries the addresses from c->address on. Each gets its share of the time that is left, so that one
- * that swallows packets does not keep the others from being tried. */
-static void connect_next(struct client *c, int last_errno, uint64_t now_ms)
-{
-    for (; c->address < c->resolve.count; c->address++) {
-        close_socket(c);
-        last_errno = connect_to(c, &c->resolve.addresses[c->address]);
-        if (last_errno == 0) {
-            const uint64_t left = c->connect_until_ms > now_ms ? c->connect_until_ms - now_ms : 0;
-            c->state = CLIENT_CONNECTING;
-            c->poll_answered = false;
-            c->step_deadline_ms = now_ms + left / (c->resolve.count - c->address);
-            return;
-        }
-    }
-    client_fault(c, CLIENT_ERR_CONNECT, last_errno, 0);
-}
-
-static void resolved(struct client *c, enum resolve_result result, uint64_t now_ms)
-{
-    switch (result) {
-    case RESOLVE_DONE:
-        c->address = 0;
-        connect_next(c, 0, now_ms);
-        return;
-    case RESOLVE_PENDING:
-        c->state = CLIENT_RESOLVING;
-        c->poll_answered = false;
-        c->step_deadline_ms = c->connect_until_ms;
-        return;
-    case RESOLVE_NOT_FOUND:
-        client_fault(c, CLIENT_ERR_HOST, 0, 0);
-        return;
-    case RESOLVE_SYSTEM:
-        client_fault(c, CLIENT_ERR_SYSTEM, errno, 0);
-        return;
-    }
-}
-
-void client_start(struct client *c, uint64_t now_ms)
-{
-    c->connect_until_ms = now_ms + timeout_ms(c);
-    resolved(c, resolve_start(&c->resolve, c->use.conf->host.text), now_ms);
-}
-
-static void next_resolving(struct client *c, uint64_t now_ms)
-{
-    if (c->poll_answered) {
-        resolved(c, resolve_finish(&c->resolve), now_ms);
-    } else if (now_ms >= c->step_deadline_ms) {
-        resolve_cancel(&c->resolve);
-        client_fault(c, CLIENT_ERR_HOST, ETIMEDOUT, 0);
-    }
-}
-
-static void greet(struct client *c, uint64_t now_ms)
-{
-    c->state = CLIENT_GREETING;
-    c->step_deadline_ms = now_ms + timeout_ms(c);
-    c->last_tx_ms = c->last_rx_ms = now_ms;
-    client_tx_connect(c);
-}
-
-static void next_connecting(struct client *c, uint64_t now_ms)
-{
-    int error = ETIMEDOUT;
-    socklen_t error_len = sizeof error;
-
-    if (!c->poll_answered && now_ms < c->step_deadline_ms)
-        return;
-    if (c->poll_answered && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0)
-        error = errno;
-    if (error == 0) {
-        greet(c, now_ms);
-        return;
-    }
-    c->address++;
-    connect_next(c, error, now_ms);
-}
-
 /* ---- loss and reconnect ---- */
 
 /* What trying again cannot mend. */
@@ -264,7 +133,7 @@ static uint64_t draw_wait(struct client *c)
 static void drop_connection(struct client *c)
 {
     resolve_cancel(&c->resolve);
-    close_socket(c);
+    client_close_socket(c);
     client_tx_reset(c);
     client_rx_reset(c);
     c->state = CLIENT_IDLE;
@@ -305,10 +174,10 @@ static void is_up(struct client *c, bool session_present, uint64_t now_ms)
     if (!session_present)
         client_rx_forget_ids(c);
     if (c->was_up)
-        client_tx_resume(c, session_present);
+        client_ring_resume(c, session_present);
     if (c->use.subscribe) {
         client_tx_subscribe(c);
-        c->step_deadline_ms = now_ms + timeout_ms(c);
+        c->step_deadline_ms = now_ms + client_timeout_ms(c);
     }
     c->was_up = true;
     c->lost_ms = CLIENT_NEVER;
@@ -336,12 +205,12 @@ static uint64_t pong_due(const struct client *c)
 {
     const uint64_t last = c->ping_ms > c->last_rx_ms ? c->ping_ms : c->last_rx_ms;
 
-    return c->ping_pending && !c->paused ? last + timeout_ms(c) : CLIENT_NEVER;
+    return c->ping_pending && !c->paused ? last + client_timeout_ms(c) : CLIENT_NEVER;
 }
 
 static uint64_t ack_due(const struct client *c)
 {
-    return in_flight(c) && !c->paused ? c->progress_ms + timeout_ms(c) : CLIENT_NEVER;
+    return in_flight(c) && !c->paused ? c->progress_ms + client_timeout_ms(c) : CLIENT_NEVER;
 }
 
 static void check_timers(struct client *c, uint64_t now_ms)
@@ -396,10 +265,10 @@ void client_next(struct client *c, struct client_event *event, uint64_t now_ms)
     case CLIENT_IDLE:
         break;
     case CLIENT_RESOLVING:
-        next_resolving(c, now_ms);
+        client_next_resolving(c, now_ms);
         break;
     case CLIENT_CONNECTING:
-        next_connecting(c, now_ms);
+        client_next_connecting(c, now_ms);
         break;
     case CLIENT_GREETING:
     case CLIENT_UP:

@@ -1,7 +1,9 @@
-/* client_private.h - what the three files of the client share; nobody else includes it.
- *   client.c     states, timers, connecting, events
- *   client_rx.c  bytes from the broker: packets, QoS of what is received, oversize packets
- *   client_tx.c  bytes to the broker: queues, the ring, QoS of what is sent */
+/* client_private.h - what the files of the client share; nobody else includes it.
+ *   client.c          states, timers, events
+ *   client_connect.c  from a host name to a connected socket and CONNECT
+ *   client_rx.c       bytes from the broker: packets, QoS of what is received, oversize packets
+ *   client_tx.c       bytes to the broker: the queues, and writing them
+ *   client_ring.c     the ring of PUBLISH packets: QoS of what is sent */
 #ifndef STS_CLIENT_PRIVATE_H
 #define STS_CLIENT_PRIVATE_H
 
@@ -11,6 +13,15 @@
 
 /* Notes a fault; the first one counts. client_next turns it into an event. */
 void client_fault(struct client *c, enum client_err err, int detail, int packet);
+
+uint64_t client_timeout_ms(const struct client *c);
+
+/* ---- client_connect.c ---- */
+
+/* The states RESOLVING and CONNECTING: goes on where poll answered or time is up. */
+void client_next_resolving(struct client *c, uint64_t now_ms);
+void client_next_connecting(struct client *c, uint64_t now_ms);
+void client_close_socket(struct client *c);
 
 /* ---- client_rx.c ---- */
 
@@ -25,17 +36,40 @@ void client_rx_reset(struct client *c);
 /* The broker has no session: every QoS 2 id is new. */
 void client_rx_forget_ids(struct client *c);
 
+/* ---- client_ring.c ---- */
+
+static inline struct client_flight *client_flight_at(struct client *c, uint32_t counter)
+{
+    return &c->flights[counter % CLIENT_FLIGHTS_MAX];
+}
+
+static inline const struct client_flight *client_flight_look(const struct client *c,
+                                                             uint32_t counter)
+{
+    return &c->flights[counter % CLIENT_FLIGHTS_MAX];
+}
+
+/* A packet id that nothing in flight uses. */
+uint16_t client_ring_packet_id(struct client *c);
+/* `n` more bytes of the flight that is next are written. */
+void client_ring_written(struct client *c, size_t n);
+/* An acknowledgement of what we sent came in. False: it fits nothing that is in flight. */
+bool client_ring_acked(struct client *c, enum mqtt_type type, uint16_t packet_id, uint64_t now_ms);
+/* After CONNACK of a later connection: goes on with QoS 2 flows that the broker still knows, and
+ * begins those anew that it does not. */
+void client_ring_resume(struct client *c, bool session_present);
+
 /* ---- client_tx.c ---- */
 
-uint16_t client_tx_packet_id(struct client *c);
 void client_tx_connect(struct client *c);
 void client_tx_subscribe(struct client *c);
 /* Appends PUBACK, PUBREC or PUBCOMP; held until client_release. There is room: see
  * client_tx_acks_room. */
 void client_tx_ack(struct client *c, enum mqtt_type type, uint16_t packet_id);
 bool client_tx_acks_room(const struct client *c);
-/* An acknowledgement of what we sent came in. False: it fits nothing that is in flight. */
-bool client_tx_acked(struct client *c, enum mqtt_type type, uint16_t packet_id, uint64_t now_ms);
+/* PUBREL, section 3.6. */
+void client_tx_pubrel(struct client *c, uint16_t packet_id);
+/* PINGRESP came. */
 void client_tx_pong(struct client *c);
 /* Whether anything waits that may leave now. */
 bool client_tx_pending(const struct client *c);
@@ -44,8 +78,5 @@ void client_tx_write(struct client *c, uint64_t now_ms);
 void client_tx_goodbye(struct client *c);
 /* Forgets what belonged to the connection that went; what was in flight is queued again. */
 void client_tx_reset(struct client *c);
-/* After CONNACK of a later connection: goes on with QoS 2 flows that the broker still knows, and
- * begins those anew that it does not. */
-void client_tx_resume(struct client *c, bool session_present);
 
 #endif

@@ -285,7 +285,7 @@ static void take_other(struct client *c, const struct mqtt_packet *packet,
     case MQTT_PUBACK:
     case MQTT_PUBREC:
     case MQTT_PUBCOMP:
-        if (client_tx_acked(c, packet->type, packet->u.ack.packet_id, now_ms))
+        if (client_ring_acked(c, packet->type, packet->u.ack.packet_id, now_ms))
             return;
         break;
     case MQTT_CONNECT:

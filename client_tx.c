@@ -1,7 +1,6 @@
 /* client_tx.c - see client_private.h. */
 #include "client_private.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -19,38 +18,6 @@ struct parts {
     struct part list[GATHER_MAX];
     size_t count;
 };
-
-static struct client_flight *flight_at(struct client *c, uint32_t counter)
-{
-    return &c->flights[counter % CLIENT_FLIGHTS_MAX];
-}
-
-static const struct client_flight *flight_look(const struct client *c, uint32_t counter)
-{
-    return &c->flights[counter % CLIENT_FLIGHTS_MAX];
-}
-
-static_assert((CLIENT_FLIGHTS_MAX & (CLIENT_FLIGHTS_MAX - 1)) == 0,
-              "the flight counters wrap around at 2^32: a power of two keeps their places");
-
-/* ---- packet ids ---- */
-
-static bool packet_id_used(const struct client *c, uint16_t packet_id)
-{
-    if (packet_id == 0 || packet_id == c->subscribe_id)
-        return true;
-    for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
-        if (flight_look(c, i)->packet_id == packet_id)
-            return true;
-    return false;
-}
-
-uint16_t client_tx_packet_id(struct client *c)
-{
-    while (packet_id_used(c, c->next_packet_id))
-        c->next_packet_id++;
-    return c->next_packet_id++;
-}
 
 /* ---- the control, acks and tail queues ---- */
 
@@ -108,7 +75,7 @@ void client_tx_subscribe(struct client *c)
 
     for (size_t i = 0; i < c->use.conf->subtop_count; i++)
         filters[i] = bytes_of(c->use.conf->subtop[i].text);
-    c->subscribe_id = client_tx_packet_id(c);
+    c->subscribe_id = client_ring_packet_id(c);
     int err = mqtt_write_subscribe(&w, c->subscribe_id, filters, c->use.conf->subtop_count,
                                    c->use.conf->qos);
     if (err < 0)
@@ -118,7 +85,7 @@ void client_tx_subscribe(struct client *c)
 
 /* A PUBREL that finds no room is left out: the broker asks again with PUBREC, or the flight times
  * out. CLIENT_CONTROL_BYTES has room for one of each flight. */
-static void put_pubrel(struct client *c, uint16_t packet_id)
+void client_tx_pubrel(struct client *c, uint16_t packet_id)
 {
     struct wr w = queue_open(c->control_bytes, sizeof c->control_bytes, &c->control);
 
@@ -164,152 +131,7 @@ static void put_tail(struct client *c, enum mqtt_type type)
     if (mqtt_write_empty(&w, type) == 0)
         queue_close(&c->tail, c->tail_bytes, &w);
 }
-
-/* ---- the ring of PUBLISH packets ---- */
-
-static bool ring_place(const struct client *c, uint32_t len, uint32_t *start)
-{
-    const uint32_t size = CLIENT_RING_BYTES;
-
-    *start = 0;
-    if (c->flight_head == c->flight_tail)
-        return len <= size;
-    const struct client_flight *oldest = flight_look(c, c->flight_head);
-    const struct client_flight *newest = flight_look(c, c->flight_tail - 1);
-    const uint32_t end = newest->start + newest->len;
-    if (newest->start < oldest->start) {
-        *start = end;
-        return len <= oldest->start - end;
-    }
-    if (len <= size - end) {
-        *start = end;
-        return true;
-    }
-    return len <= oldest->start;
-}
-
-bool client_room(const struct client *c, size_t topic_len, size_t payload_len, uint8_t qos)
-{
-    const size_t size = mqtt_publish_size(topic_len, qos, payload_len);
-    uint32_t start;
-
-    return c->flight_tail - c->flight_head < CLIENT_FLIGHTS_MAX &&
-           ring_place(c, (uint32_t)size, &start);
-}
-
-int client_publish(struct client *c, struct wr *payload, struct bytes topic, size_t payload_len,
-                   uint8_t qos, bool retain, uint64_t now_ms)
-{
-    const size_t size = mqtt_publish_size(topic.len, qos, payload_len);
-    struct client_flight flight = {.len = (uint32_t)size, .qos = qos};
-
-    if (!client_room(c, topic.len, payload_len, qos))
-        return CLIENT_ERR_FULL;
-    (void)ring_place(c, flight.len, &flight.start);
-    if (qos > 0)
-        flight.packet_id = client_tx_packet_id(c);
-    const struct mqtt_publish publish = {
-        .topic = topic,
-        .payload = {.len = payload_len},
-        .packet_id = flight.packet_id,
-        .qos = qos,
-        .retain = retain,
-    };
-    struct wr w = wr_over(c->ring + flight.start, size);
-    if (mqtt_write_publish(&w, &publish) < 0)
-        return CLIENT_ERR_FULL;
-    *payload = w;
-    c->open = flight;
-    if (c->flight_head == c->flight_tail)
-        c->progress_ms = now_ms;
-    return 0;
-}
-
-void client_commit(struct client *c)
-{
-    *flight_at(c, c->flight_tail++) = c->open;
-}
-
-void client_abandon(struct client *c)
-{
-    crypto_wipe(c->ring + c->open.start, c->open.len);
-}
-
-static void drop_done(struct client *c)
-{
-    while (c->flight_head != c->flight_tail &&
-           flight_at(c, c->flight_head)->state == CLIENT_FLIGHT_DONE) {
-        if (c->flight_next == c->flight_head)
-            c->flight_next++;
-        c->flight_head++;
-    }
-}
-
-static void flight_written(struct client *c, struct client_flight *flight)
-{
-    if (flight->qos > 0) {
-        flight->state = CLIENT_FLIGHT_SENT;
-        return;
-    }
-    flight->state = CLIENT_FLIGHT_DONE;
-    c->unconfirmed = true;
-    c->ping_covers = false;
-}
-
-static void flights_take(struct client *c, size_t n)
-{
-    struct client_flight *flight = flight_at(c, c->flight_next);
-
-    c->flight_sent += n;
-    if (c->flight_sent < flight->len)
-        return;
-    c->flight_sent = 0;
-    flight_written(c, flight);
-    c->flight_next++;
-    drop_done(c);
-}
-
-static struct client_flight *find_flight(struct client *c, uint16_t packet_id)
-{
-    for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
-        if (flight_at(c, i)->packet_id == packet_id && flight_at(c, i)->qos > 0)
-            return flight_at(c, i);
-    return NULL;
-}
-
-/* PUBREC: section 4.3.3; a broker of MQTT 3.1 may repeat it, and one that has forgotten more than
- * we have must still get its PUBREL. */
-static bool take_pubrec(struct client *c, struct client_flight *flight, uint16_t packet_id)
-{
-    if (flight && (flight->qos != 2 || flight->state == CLIENT_FLIGHT_QUEUED))
-        return false;
-    if (flight && flight->state == CLIENT_FLIGHT_SENT)
-        flight->state = CLIENT_FLIGHT_RELEASED;
-    put_pubrel(c, packet_id);
-    return true;
-}
-
-bool client_tx_acked(struct client *c, enum mqtt_type type, uint16_t packet_id, uint64_t now_ms)
-{
-    struct client_flight *flight = find_flight(c, packet_id);
-
-    c->progress_ms = now_ms;
-    if (type == MQTT_PUBREC)
-        return take_pubrec(c, flight, packet_id);
-    if (type == MQTT_PUBACK) {
-        if (!flight || flight->qos != 1 || flight->state != CLIENT_FLIGHT_SENT)
-            return false;
-        flight->state = CLIENT_FLIGHT_DONE;
-    } else if (flight) {
-        if (flight->state != CLIENT_FLIGHT_RELEASED)
-            return false;
-        flight->state = CLIENT_FLIGHT_DONE;
-    }
-    drop_done(c);
-    return true;
-}
-
-/* ---- confirmation of QoS 0, keepalive ---- */
+/* ---- keepalive ---- */
 
 void client_tx_pong(struct client *c)
 {
@@ -317,25 +139,6 @@ void client_tx_pong(struct client *c)
     if (c->ping_covers)
         c->unconfirmed = false;
     c->ping_covers = false;
-}
-
-static bool qos0_queued(const struct client *c)
-{
-    for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
-        if (flight_look(c, i)->qos == 0 && flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
-            return true;
-    return false;
-}
-
-void client_confirm(struct client *c)
-{
-    if (!c->ping_pending && (c->unconfirmed || qos0_queued(c)))
-        c->ping_wanted = true;
-}
-
-bool client_settled(const struct client *c)
-{
-    return c->flight_head == c->flight_tail && !c->unconfirmed;
 }
 
 /* ---- writing ---- */
@@ -366,12 +169,12 @@ static void gather_flights(struct client *c, struct parts *parts)
     if (!flights_may_leave(c))
         return;
     while (c->flight_next != c->flight_tail &&
-           flight_at(c, c->flight_next)->state != CLIENT_FLIGHT_QUEUED)
+           client_flight_at(c, c->flight_next)->state != CLIENT_FLIGHT_QUEUED)
         c->flight_next++;
     size_t skip = c->flight_sent;
     /* One place is kept for the tail, which must not be cut off by a long run of flights. */
     for (uint32_t i = c->flight_next; i != c->flight_tail && parts->count < GATHER_MAX - 1; i++) {
-        const struct client_flight *flight = flight_at(c, i);
+        const struct client_flight *flight = client_flight_at(c, i);
         /* What is through already ends the run: it is skipped when flight_next gets there. */
         if (flight->state != CLIENT_FLIGHT_QUEUED)
             break;
@@ -447,7 +250,7 @@ static void take_part(struct client *c, enum client_queue_id queue, size_t n, ui
         break;
     case CLIENT_QUEUE_FLIGHTS:
         c->progress_ms = now_ms;
-        flights_take(c, n);
+        client_ring_written(c, n);
         break;
     case CLIENT_QUEUE_TAIL:
         tail_taken(c, n, now_ms);
@@ -521,7 +324,7 @@ bool client_tx_pending(const struct client *c)
     if (!flights_may_leave(c))
         return false;
     for (uint32_t i = c->flight_next; i != c->flight_tail; i++)
-        if (flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
+        if (client_flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
             return true;
     return false;
 }
@@ -540,7 +343,7 @@ void client_tx_goodbye(struct client *c)
 void client_tx_reset(struct client *c)
 {
     for (uint32_t i = c->flight_head; i != c->flight_tail; i++) {
-        struct client_flight *flight = flight_at(c, i);
+        struct client_flight *flight = client_flight_at(c, i);
         if (flight->state == CLIENT_FLIGHT_SENT) {
             flight->state = CLIENT_FLIGHT_QUEUED;
             c->ring[flight->start] |= MQTT_FLAG_DUP;
@@ -555,21 +358,4 @@ void client_tx_reset(struct client *c)
     c->blocked = false;
     c->qos0_lost = c->qos0_lost || c->unconfirmed;
     c->ping_wanted = c->ping_pending = c->ping_covers = c->unconfirmed = false;
-}
-
-/* A broker that lost the session lost a message for which it had sent PUBREC, too: it comes again
- * as a new one, since twice is better than never. */
-void client_tx_resume(struct client *c, bool session_present)
-{
-    for (uint32_t i = c->flight_head; i != c->flight_tail; i++) {
-        struct client_flight *flight = flight_at(c, i);
-        if (flight->state != CLIENT_FLIGHT_RELEASED)
-            continue;
-        if (session_present) {
-            put_pubrel(c, flight->packet_id);
-        } else {
-            flight->state = CLIENT_FLIGHT_QUEUED;
-            c->ring[flight->start] &= (uint8_t)~MQTT_FLAG_DUP;
-        }
-    }
 }

@@ -178,8 +178,6 @@ static int check_flags(const struct options *options)
         return bad_flag('j', "goes with -r only");
     if (options->give_up_s && options->action == ACTION_SHELL)
         return bad_flag('w', "goes with -s, -l or -r only");
-    if (options->action != ACTION_SHELL && !options->config && options->overrides_count == 0)
-        return bad_flag('c', "FILE or -o KEY=VALUE is needed");
     return EX_OK;
 }
 
