@@ -97,11 +97,16 @@ static void say_refused(struct send *send, int err, size_t len)
         log_error(log, "%s", session_err_text(err));
 }
 
-/* True when the message is gone from the input; false: not now, or the run is over. */
+/* True when the message is gone from the input; false: not now, or the run is over. What left with
+ * QoS 0 makes room by being written, and nothing would wake us afterwards: so it is written here. */
 static bool send_one(struct send *send, struct bytes message, uint64_t now_ms)
 {
-    const int err = session_send(send->run->session, message, now_ms);
+    int err = session_send(send->run->session, message, now_ms);
 
+    if (err == SESSION_ERR_FULL) {
+        session_io(send->run->session, 0, now_ms);
+        err = session_send(send->run->session, message, now_ms);
+    }
     if (err == 0) {
         send->count++;
         return true;
