@@ -12,10 +12,12 @@
  *   WAITING     time                  as from IDLE                       RESOLVING or CONNECTING
  *   GREETING,   client_disconnect     DISCONNECT, wait for the close     CLOSING
  *   UP
+ *   others      client_disconnect     close                              CLOSING
  *   CLOSING     end of stream, time   close                              IDLE
  */
 #include "client_private.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <string.h>
 
@@ -134,10 +136,22 @@ static void drop_connection(struct client *c)
 {
     resolve_cancel(&c->resolve);
     client_close_socket(c);
+    c->answered = c->proven = c->deaf = false;
     client_tx_reset(c);
     client_rx_reset(c);
     c->state = CLIENT_IDLE;
     c->step_deadline_ms = CLIENT_NEVER;
+}
+
+/* A connection that brought nothing forward belongs to the loss before it. Else a broker that takes
+ * CONNECT and closes at the PUBLISH behind it would be tried again each second, for ever. */
+static bool was_good(const struct client *c, uint64_t now_ms)
+{
+    const int err = c->fault.err;
+    const bool in_vain = err == CLIENT_ERR_NO_ACK || err == CLIENT_ERR_NO_SUBACK;
+
+    return c->answered &&
+           (c->proven || (!in_vain && now_ms - c->up_ms >= client_timeout_ms(c)));
 }
 
 /* Turns the fault into an event, and the state into what follows from it. */
@@ -146,6 +160,10 @@ static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
     struct client_failure failure = c->fault;
     uint64_t lost_for;
 
+    if (was_good(c, now_ms)) {
+        c->lost_ms = CLIENT_NEVER;
+        c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
+    }
     c->fault = (struct client_failure){0};
     drop_connection(c);
     if (c->lost_ms == CLIENT_NEVER)
@@ -169,8 +187,9 @@ static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
 static void is_up(struct client *c, bool session_present, uint64_t now_ms)
 {
     c->state = CLIENT_UP;
+    c->answered = true;
     c->step_deadline_ms = CLIENT_NEVER;
-    c->progress_ms = now_ms;
+    c->up_ms = c->progress_ms = now_ms;
     if (!session_present)
         client_rx_forget_ids(c);
     if (c->was_up)
@@ -180,63 +199,116 @@ static void is_up(struct client *c, bool session_present, uint64_t now_ms)
         c->step_deadline_ms = now_ms + client_timeout_ms(c);
     }
     c->was_up = true;
-    c->lost_ms = CLIENT_NEVER;
-    c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
 }
 
-static bool in_flight(const struct client *c)
+/* Whether it is the caller who keeps us from hearing the broker. */
+static bool is_deaf(const struct client *c)
 {
-    return c->flight_head != c->flight_tail;
+    return c->paused || client_tx_acks_held(c);
 }
 
-/* Nothing sent for that long: the broker wants to hear from us ([MQTT-3.1.2-23]). Nothing received:
- * we want to know whether it is still there. */
+/* The broker's answers may lie unread in the socket: its silence counts from now. */
+static void count_from_now(struct client *c, uint64_t now_ms)
+{
+    c->last_rx_ms = c->progress_ms = now_ms;
+    if (c->state == CLIENT_UP && c->subscribe_id != 0)
+        c->step_deadline_ms = now_ms + client_timeout_ms(c);
+}
+
+static void look_who_is_silent(struct client *c, uint64_t now_ms)
+{
+    const bool deaf = is_deaf(c);
+
+    if (deaf || c->deaf)
+        count_from_now(c, now_ms);
+    c->deaf = deaf;
+}
+
+/* Nothing sent for that long: the broker wants to hear from us ([MQTT-3.1.2-23]), even while it owes
+ * us a PINGRESP. Nothing received: we want to know whether it is still there. */
 static uint64_t ping_due(const struct client *c)
 {
-    const bool sent_last = c->paused || c->last_tx_ms < c->last_rx_ms;
-    const uint64_t last = sent_last ? c->last_tx_ms : c->last_rx_ms;
+    const bool by_sent = is_deaf(c) || c->pings > 0 || c->last_tx_ms < c->last_rx_ms;
+    const uint64_t last = by_sent ? c->last_tx_ms : c->last_rx_ms;
 
-    if (c->use.conf->keepalive_s == 0 || c->ping_wanted || (c->ping_pending && !c->paused))
+    if (c->use.conf->keepalive_s == 0 || c->ping_wanted)
         return CLIENT_NEVER;
     return last + (uint64_t)c->use.conf->keepalive_s * 1000;
 }
 
-static uint64_t pong_due(const struct client *c)
+static uint64_t later(uint64_t a, uint64_t b)
 {
-    const uint64_t last = c->ping_ms > c->last_rx_ms ? c->ping_ms : c->last_rx_ms;
-
-    return c->ping_pending && !c->paused ? last + client_timeout_ms(c) : CLIENT_NEVER;
+    return a > b ? a : b;
 }
 
+static uint64_t pong_due(const struct client *c)
+{
+    if (c->pings == 0 || is_deaf(c))
+        return CLIENT_NEVER;
+    return later(c->ping_ms, c->last_rx_ms) + client_timeout_ms(c);
+}
+
+/* A PINGREQ that stands behind QoS 0 asks for an acknowledgement, and nothing else is one. */
 static uint64_t ack_due(const struct client *c)
 {
-    return in_flight(c) && !c->paused ? c->progress_ms + client_timeout_ms(c) : CLIENT_NEVER;
+    const bool waiting = c->flight_head != c->flight_tail || c->ping_covers;
+
+    return waiting && !is_deaf(c) ? c->progress_ms + client_timeout_ms(c) : CLIENT_NEVER;
+}
+
+/* A socket that takes nothing keeps PINGREQ back, and with it the time limit of its answer. */
+static uint64_t write_due(const struct client *c)
+{
+    if (!c->blocked || is_deaf(c))
+        return CLIENT_NEVER;
+    return later(c->last_tx_ms, c->last_rx_ms) + client_timeout_ms(c);
+}
+
+static uint64_t step_due(const struct client *c)
+{
+    return c->state == CLIENT_UP && is_deaf(c) ? CLIENT_NEVER : c->step_deadline_ms;
+}
+
+static void want_ping(struct client *c, uint64_t now_ms)
+{
+    if (c->state == CLIENT_UP && now_ms >= ping_due(c))
+        c->ping_wanted = true;
 }
 
 static void check_timers(struct client *c, uint64_t now_ms)
 {
-    if (now_ms >= c->step_deadline_ms)
+    if (now_ms >= step_due(c))
         client_fault(c, c->state == CLIENT_UP ? CLIENT_ERR_NO_SUBACK : CLIENT_ERR_NO_CONNACK, 0, 0);
     if (c->state != CLIENT_UP)
         return;
     if (now_ms >= ack_due(c))
         client_fault(c, CLIENT_ERR_NO_ACK, 0, 0);
     if (now_ms >= pong_due(c))
-        client_fault(c, c->ping_covers ? CLIENT_ERR_NO_ACK : CLIENT_ERR_DEAD, 0, 0);
-    if (now_ms >= ping_due(c))
-        c->ping_wanted = true;
+        client_fault(c, CLIENT_ERR_DEAD, 0, 0);
+    if (now_ms >= write_due(c))
+        client_fault(c, CLIENT_ERR_NETWORK, ETIMEDOUT, 0);
+    want_ping(c, now_ms);
 }
 
-/* Packets first: what came before the end of the stream still counts. */
-static void next_connected(struct client *c, struct client_event *event, uint64_t now_ms)
+static void take_packets(struct client *c, struct client_event *event, uint64_t now_ms)
 {
     client_rx_next(c, event, now_ms);
     if (event->type == CLIENT_EV_CONNECTED)
         is_up(c, event->u.session_present, now_ms);
     else if (event->type == CLIENT_EV_SUBSCRIBED)
         c->step_deadline_ms = CLIENT_NEVER;
-    if (event->type != CLIENT_EV_NONE || c->fault.err != 0)
-        return;
+}
+
+/* Packets first: what came before the end of the stream still counts, and a failed write says
+ * nothing about what the broker had sent before: why it closed, for one. */
+static void next_connected(struct client *c, struct client_event *event, uint64_t now_ms)
+{
+    look_who_is_silent(c, now_ms);
+    do {
+        take_packets(c, event, now_ms);
+        if (event->type != CLIENT_EV_NONE || c->fault.err != 0)
+            return;
+    } while (c->io_error != 0 && !c->eof && client_rx_read(c, now_ms));
     if (c->io_error)
         client_fault(c, CLIENT_ERR_NETWORK, c->io_error, 0);
     else if (c->eof)
@@ -246,13 +318,14 @@ static void next_connected(struct client *c, struct client_event *event, uint64_
 }
 
 /* A broker that reads DISCONNECT closes. Closing first would send RST where bytes lie unread in our
- * socket, and RST may overtake DISCONNECT: the broker would publish the will. */
+ * socket, and RST may overtake DISCONNECT: the broker would publish the will. To a sender nothing
+ * comes but CONNACK and what was waited for. */
 static void next_closing(struct client *c, struct client_event *event, uint64_t now_ms)
 {
     const bool sent = !client_tx_pending(c);
 
     if (!c->eof && c->io_error == 0 && now_ms < c->step_deadline_ms &&
-        (!sent || c->use.subscribe))
+        (!sent || c->use.subscribe || !c->answered))
         return;
     drop_connection(c);
     event->type = CLIENT_EV_CLOSED;
@@ -292,7 +365,7 @@ int client_fd(const struct client *c)
 {
     if (c->state == CLIENT_RESOLVING)
         return c->resolve.fd;
-    if (c->paused && c->hung_up)
+    if (c->hung_up && c->state != CLIENT_CLOSING && is_deaf(c))
         return -1;
     return c->fd;
 }
@@ -312,7 +385,7 @@ short client_events(const struct client *c)
         return POLLOUT;
     if (c->state == CLIENT_CLOSING || wants_input(c))
         events |= POLLIN;
-    if (client_tx_pending(c))
+    if (c->io_error == 0 && client_tx_pending(c))
         events |= POLLOUT;
     return events;
 }
@@ -324,12 +397,13 @@ static uint64_t earlier(uint64_t a, uint64_t b)
 
 uint64_t client_deadline(const struct client *c)
 {
-    uint64_t due = c->fault.err != 0 ? 0 : c->step_deadline_ms;
+    uint64_t due = c->fault.err != 0 ? 0 : step_due(c);
 
     if (c->state != CLIENT_UP)
         return due;
     due = earlier(due, ack_due(c));
     due = earlier(due, pong_due(c));
+    due = earlier(due, write_due(c));
     return earlier(due, ping_due(c));
 }
 
@@ -337,8 +411,7 @@ uint64_t client_deadline(const struct client *c)
 static void discard_input(struct client *c, uint64_t now_ms)
 {
     c->rx_pos = c->rx_len = 0;
-    c->taken_len = 0;
-    client_rx_read(c, now_ms);
+    (void)client_rx_read(c, now_ms);
 }
 
 void client_io(struct client *c, short revents, uint64_t now_ms)
@@ -349,23 +422,22 @@ void client_io(struct client *c, short revents, uint64_t now_ms)
     }
     if (c->fd < 0)
         return;
+    look_who_is_silent(c, now_ms);
     if (revents & (POLLHUP | POLLERR))
         c->hung_up = true;
     if (c->state == CLIENT_CLOSING && revents != 0)
         discard_input(c, now_ms);
     else if (revents != 0 && wants_input(c))
-        client_rx_read(c, now_ms);
+        (void)client_rx_read(c, now_ms);
+    want_ping(c, now_ms);
     if ((!c->blocked || (revents & POLLOUT)) && c->io_error == 0)
         client_tx_write(c, now_ms);
 }
 
 void client_pause(struct client *c, bool paused, uint64_t now_ms)
 {
-    /* The broker's answers may lie unread in the socket: its silence counts from now. */
-    if (c->paused && !paused) {
-        c->last_rx_ms = now_ms;
-        c->progress_ms = now_ms;
-    }
+    if (c->paused && !paused)
+        count_from_now(c, now_ms);
     c->paused = paused;
 }
 
@@ -373,12 +445,14 @@ void client_pause(struct client *c, bool paused, uint64_t now_ms)
 
 void client_disconnect(struct client *c, uint64_t now_ms)
 {
-    if (c->state != CLIENT_UP) {
+    if (c->state != CLIENT_UP && c->state != CLIENT_GREETING) {
         drop_connection(c);
         c->state = CLIENT_CLOSING;
         c->step_deadline_ms = 0;
         return;
     }
+    /* Taken from here on, it would be acknowledged behind DISCONNECT ([MQTT-3.14.4-2]). */
+    c->taken_len = 0;
     client_tx_goodbye(c);
     c->state = CLIENT_CLOSING;
     c->step_deadline_ms = now_ms + CLIENT_LINGER_MS;

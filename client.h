@@ -4,7 +4,8 @@
  * caller polls: client_fd and client_events say for what, client_deadline until when; then it calls
  * client_io with what poll found, client_next until that gives CLIENT_EV_NONE, and starts over.
  * All that happens to the connection happens in client_next, so a message stays where it is until
- * the caller has taken it.
+ * the caller has taken it. A caller that cannot take it yet says so with client_pause, and goes on
+ * calling client_io: that is where a paused connection's PINGREQ comes from.
  *
  * Normative: MQTT 3.1.1, chapters 3 and 4. Times are milliseconds of a monotonic clock. */
 #ifndef STS_CLIENT_H
@@ -140,7 +141,9 @@ struct client {
     size_t address;             /* index of the one in use */
     int fd;                     /* -1: none */
     bool was_up;                /* a CONNACK was taken at least once */
-    bool subscribed;            /* SUBACK taken on this connection */
+    bool answered;              /* CONNACK taken on this connection */
+    bool proven;                /* ... and something of ours acknowledged */
+    bool deaf;                  /* the caller kept us from reading when we last looked */
     bool eof;                   /* the broker closed its side */
     bool hung_up;               /* both sides are closed; poll would say so for ever */
     bool blocked;               /* the socket took no more; wait for POLLOUT */
@@ -150,14 +153,15 @@ struct client {
 
     uint64_t step_deadline_ms;  /* of resolving, connecting, CONNACK, SUBACK, closing, waiting */
     uint64_t connect_until_ms;  /* for all addresses together */
-    uint64_t lost_ms;           /* when the connection went; UINT64_MAX: it did not */
+    uint64_t up_ms;             /* when CONNACK came */
+    uint64_t lost_ms;           /* when the last good connection went; UINT64_MAX: none did */
     uint64_t backoff_ms;        /* upper bound of the next wait */
     uint64_t progress_ms;       /* when something unacknowledged last moved */
     uint64_t last_tx_ms, last_rx_ms;
-    uint64_t ping_ms;           /* when the pending PINGREQ left */
+    uint64_t ping_ms;           /* when the oldest unanswered PINGREQ left */
+    uint32_t pings;             /* PINGREQs without PINGRESP */
     bool ping_wanted;           /* PINGREQ goes out behind all that is queued now */
-    bool ping_pending;          /* PINGREQ is out, PINGRESP not here */
-    bool ping_covers;           /* ... and no QoS 0 PUBLISH left since */
+    bool ping_covers;           /* the last of them left after every QoS 0 PUBLISH */
     bool unconfirmed;           /* a QoS 0 PUBLISH left, and no PINGRESP covers it */
     bool qos0_lost;             /* the connection went while that was so */
     bool paused;                /* the caller does not take messages */
@@ -248,7 +252,7 @@ void client_confirm(struct client *c);
 bool client_settled(const struct client *c);
 
 /* Says DISCONNECT behind all that is queued, and closes; CLIENT_EV_CLOSED follows. Acknowledgements
- * that were not released are dropped. */
+ * that were not released are dropped, and so is a message that was not taken. */
 void client_disconnect(struct client *c, uint64_t now_ms);
 
 /* Closes at once, without DISCONNECT: the broker publishes the will. */

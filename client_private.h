@@ -25,8 +25,8 @@ void client_close_socket(struct client *c);
 
 /* ---- client_rx.c ---- */
 
-/* Reads once from the socket into rx. */
-void client_rx_read(struct client *c, uint64_t now_ms);
+/* Reads once from the socket into rx. Whether anything came. */
+bool client_rx_read(struct client *c, uint64_t now_ms);
 /* Whether rx can take more. */
 bool client_rx_room(const struct client *c);
 /* Takes packets out of rx until one is worth an event, or there is none left. */
@@ -71,6 +71,8 @@ bool client_tx_acks_room(const struct client *c);
 void client_tx_pubrel(struct client *c, uint16_t packet_id);
 /* PINGRESP came. */
 void client_tx_pong(struct client *c);
+/* Acknowledgements that the caller holds back leave no room for another one. */
+bool client_tx_acks_held(const struct client *c);
 /* Whether anything waits that may leave now. */
 bool client_tx_pending(const struct client *c);
 void client_tx_write(struct client *c, uint64_t now_ms);

@@ -51,10 +51,10 @@ static bool ring_place(const struct client *c, uint32_t len, uint32_t *start)
 bool client_room(const struct client *c, size_t topic_len, size_t payload_len, uint8_t qos)
 {
     const size_t size = mqtt_publish_size(topic_len, qos, payload_len);
+    const uint32_t max = qos == 2 ? CLIENT_QOS2_FLIGHTS_MAX : CLIENT_FLIGHTS_MAX;
     uint32_t start;
 
-    return c->flight_tail - c->flight_head < CLIENT_FLIGHTS_MAX &&
-           ring_place(c, (uint32_t)size, &start);
+    return c->flight_tail - c->flight_head < max && ring_place(c, (uint32_t)size, &start);
 }
 
 int client_publish(struct client *c, struct wr *payload, struct bytes topic, size_t payload_len,
@@ -132,19 +132,39 @@ void client_ring_written(struct client *c, size_t n)
 static struct client_flight *find_flight(struct client *c, uint16_t packet_id)
 {
     for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
-        if (client_flight_at(c, i)->packet_id == packet_id && client_flight_at(c, i)->qos > 0)
+        if (client_flight_at(c, i)->packet_id == packet_id &&
+            client_flight_at(c, i)->state != CLIENT_FLIGHT_DONE)
             return client_flight_at(c, i);
     return NULL;
 }
 
+/* Only what brings a flight forward is progress: another answer must not keep it waiting. */
+static void bring_forward(struct client *c, struct client_flight *flight,
+                          enum client_flight_state state, uint64_t now_ms)
+{
+    flight->state = state;
+    c->progress_ms = now_ms;
+    c->proven = c->proven || state == CLIENT_FLIGHT_DONE;
+}
+
+/* Sent on an earlier connection, and waiting to be sent again. */
+static bool comes_again(const struct client *c, const struct client_flight *flight)
+{
+    return flight->state == CLIENT_FLIGHT_QUEUED && (c->ring[flight->start] & MQTT_FLAG_DUP);
+}
+
 /* PUBREC: section 4.3.3; a broker of MQTT 3.1 may repeat it, and one that has forgotten more than
  * we have must still get its PUBREL. */
-static bool take_pubrec(struct client *c, struct client_flight *flight, uint16_t packet_id)
+static bool take_pubrec(struct client *c, struct client_flight *flight, uint16_t packet_id,
+                        uint64_t now_ms)
 {
+    /* The broker repeated what was lost; the PUBLISH that is about to go out gets another. */
+    if (flight && flight->qos == 2 && comes_again(c, flight))
+        return true;
     if (flight && (flight->qos != 2 || flight->state == CLIENT_FLIGHT_QUEUED))
         return false;
     if (flight && flight->state == CLIENT_FLIGHT_SENT)
-        flight->state = CLIENT_FLIGHT_RELEASED;
+        bring_forward(c, flight, CLIENT_FLIGHT_RELEASED, now_ms);
     client_tx_pubrel(c, packet_id);
     return true;
 }
@@ -153,17 +173,16 @@ bool client_ring_acked(struct client *c, enum mqtt_type type, uint16_t packet_id
 {
     struct client_flight *flight = find_flight(c, packet_id);
 
-    c->progress_ms = now_ms;
     if (type == MQTT_PUBREC)
-        return take_pubrec(c, flight, packet_id);
+        return take_pubrec(c, flight, packet_id, now_ms);
     if (type == MQTT_PUBACK) {
         if (!flight || flight->qos != 1 || flight->state != CLIENT_FLIGHT_SENT)
             return false;
-        flight->state = CLIENT_FLIGHT_DONE;
+        bring_forward(c, flight, CLIENT_FLIGHT_DONE, now_ms);
     } else if (flight) {
         if (flight->state != CLIENT_FLIGHT_RELEASED)
             return false;
-        flight->state = CLIENT_FLIGHT_DONE;
+        bring_forward(c, flight, CLIENT_FLIGHT_DONE, now_ms);
     }
     drop_done(c);
     return true;
@@ -174,14 +193,15 @@ bool client_ring_acked(struct client *c, enum mqtt_type type, uint16_t packet_id
 static bool qos0_queued(const struct client *c)
 {
     for (uint32_t i = c->flight_head; i != c->flight_tail; i++)
-        if (client_flight_look(c, i)->qos == 0 && client_flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
+        if (client_flight_look(c, i)->qos == 0 &&
+            client_flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
             return true;
     return false;
 }
 
 void client_confirm(struct client *c)
 {
-    if (!c->ping_pending && (c->unconfirmed || qos0_queued(c)))
+    if (c->pings == 0 && (c->unconfirmed || qos0_queued(c)))
         c->ping_wanted = true;
 }
 
@@ -191,7 +211,6 @@ bool client_settled(const struct client *c)
 }
 
 /* ---- reconnect ---- */
-
 
 /* A broker that lost the session lost a message for which it had sent PUBREC, too: it comes again
  * as a new one, since twice is better than never. */

@@ -27,12 +27,12 @@ static void compact(struct client *c)
     c->rx_pos = 0;
 }
 
-void client_rx_read(struct client *c, uint64_t now_ms)
+bool client_rx_read(struct client *c, uint64_t now_ms)
 {
     ssize_t n;
 
     if (!client_rx_room(c))
-        return;
+        return false;
     compact(c);
     do {
         n = read(c->fd, c->rx + c->rx_len, sizeof c->rx - c->rx_len);
@@ -42,9 +42,10 @@ void client_rx_read(struct client *c, uint64_t now_ms)
         c->last_rx_ms = now_ms;
     } else if (n == 0) {
         c->eof = true;
-    } else if (errno != EAGAIN) {
+    } else if (errno != EAGAIN && c->io_error == 0) {
         c->io_error = errno;
     }
+    return n > 0;
 }
 
 void client_rx_reset(struct client *c)
@@ -224,6 +225,11 @@ static void take_connack(struct client *c, const struct mqtt_packet *packet,
         client_fault(c, CLIENT_ERR_REFUSED, (int)packet->u.connack.code, MQTT_CONNACK);
         return;
     }
+    /* [MQTT-3.2.2-1]: there is none where a clean one was asked for. */
+    if (packet->u.connack.session_present && c->use.conf->clean_session) {
+        client_fault(c, CLIENT_ERR_UNEXPECTED, 0, MQTT_CONNACK);
+        return;
+    }
     event->type = CLIENT_EV_CONNECTED;
     /* MQTT 3.1 has no such flag: there a session that was asked for is taken to be there. */
     event->u.session_present = c->use.conf->mqtt_version == MQTT_3_1
@@ -341,12 +347,18 @@ static void bad_packet(struct client *c, int err)
     client_fault(c, CLIENT_ERR_MALFORMED, err, type);
 }
 
+/* On a connection that ended no acknowledgement leaves any more, so none needs room. */
+static bool may_take(const struct client *c)
+{
+    return client_tx_acks_room(c) || c->eof || c->io_error != 0;
+}
+
 void client_rx_next(struct client *c, struct client_event *event, uint64_t now_ms)
 {
     const enum mqtt_version version = (enum mqtt_version)c->use.conf->mqtt_version;
     struct mqtt_packet packet;
 
-    while (event->type == CLIENT_EV_NONE && c->fault.err == 0 && client_tx_acks_room(c)) {
+    while (event->type == CLIENT_EV_NONE && c->fault.err == 0 && may_take(c)) {
         if (c->skip.step != CLIENT_SKIP_NONE && skip_run(c, event))
             return;
         const int used = mqtt_read(version, &packet, c->rx + c->rx_pos, unread(c));

@@ -106,6 +106,11 @@ void client_tx_ack(struct client *c, enum mqtt_type type, uint16_t packet_id)
         queue_close(&c->acks, c->acks_bytes, &w);
 }
 
+bool client_tx_acks_held(const struct client *c)
+{
+    return !client_tx_acks_room(c) && c->acks_released < c->acks.len;
+}
+
 void client_release(struct client *c)
 {
     c->acks_released = c->acks.len;
@@ -131,11 +136,17 @@ static void put_tail(struct client *c, enum mqtt_type type)
     if (mqtt_write_empty(&w, type) == 0)
         queue_close(&c->tail, c->tail_bytes, &w);
 }
+
 /* ---- keepalive ---- */
 
+/* Each PINGREQ has its PINGRESP ([MQTT-3.12.4-1]), so the last of them has it when all have. */
 void client_tx_pong(struct client *c)
 {
-    c->ping_pending = false;
+    if (c->pings == 0)
+        return;
+    c->proven = true;
+    if (--c->pings > 0)
+        return;
     if (c->ping_covers)
         c->unconfirmed = false;
     c->ping_covers = false;
@@ -147,15 +158,13 @@ void client_tx_pong(struct client *c)
  * after a reconnect does wait, because CONNACK says what the broker still knows. */
 static bool flights_may_leave(const struct client *c)
 {
-    return c->state == CLIENT_UP || c->state == CLIENT_CLOSING ||
-           (c->state == CLIENT_GREETING && c->use.early && !c->was_up);
+    return c->answered || (c->use.early && !c->was_up);
 }
 
-/* One at a time; but while nothing is read, its answer is not seen, and the broker must still hear
- * from us. */
+/* Behind the flights, so not before they may. */
 static bool ping_may_leave(const struct client *c)
 {
-    return c->ping_wanted && (!c->ping_pending || c->paused);
+    return c->ping_wanted && flights_may_leave(c);
 }
 
 static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *bytes, size_t len)
@@ -164,26 +173,29 @@ static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *byt
         parts->list[parts->count++] = (struct part){queue, {bytes, len}};
 }
 
-static void gather_flights(struct client *c, struct parts *parts)
+/* True when no flight is left that may leave. */
+static bool gather_flights(struct client *c, struct parts *parts)
 {
     if (!flights_may_leave(c))
-        return;
+        return true;
     while (c->flight_next != c->flight_tail &&
            client_flight_at(c, c->flight_next)->state != CLIENT_FLIGHT_QUEUED)
         c->flight_next++;
     size_t skip = c->flight_sent;
-    /* One place is kept for the tail, which must not be cut off by a long run of flights. */
-    for (uint32_t i = c->flight_next; i != c->flight_tail && parts->count < GATHER_MAX - 1; i++) {
+    for (uint32_t i = c->flight_next; i != c->flight_tail; i++) {
         const struct client_flight *flight = client_flight_at(c, i);
-        /* What is through already ends the run: it is skipped when flight_next gets there. */
-        if (flight->state != CLIENT_FLIGHT_QUEUED)
-            break;
+        /* What is through already ends the run: it is skipped when flight_next gets there. One
+         * place is kept for the tail. */
+        if (flight->state != CLIENT_FLIGHT_QUEUED || parts->count == GATHER_MAX - 1)
+            return false;
         gather(parts, CLIENT_QUEUE_FLIGHTS, c->ring + flight->start + skip, flight->len - skip);
         skip = 0;
     }
+    return true;
 }
 
-static void gather_queue(struct client *c, struct parts *parts, enum client_queue_id queue)
+/* False when the queues behind this one have to wait for another write. */
+static bool gather_queue(struct client *c, struct parts *parts, enum client_queue_id queue)
 {
     switch (queue) {
     case CLIENT_QUEUE_NONE:
@@ -195,8 +207,7 @@ static void gather_queue(struct client *c, struct parts *parts, enum client_queu
         gather(parts, queue, c->acks_bytes + c->acks.sent, c->acks_released - c->acks.sent);
         break;
     case CLIENT_QUEUE_FLIGHTS:
-        gather_flights(c, parts);
-        break;
+        return gather_flights(c, parts);
     case CLIENT_QUEUE_TAIL:
         if (ping_may_leave(c) && c->tail.len == 0) {
             c->ping_wanted = false;
@@ -205,12 +216,13 @@ static void gather_queue(struct client *c, struct parts *parts, enum client_queu
         gather(parts, queue, c->tail_bytes + c->tail.sent, c->tail.len - c->tail.sent);
         break;
     }
+    return true;
 }
 
 /* A packet that was cut off goes on before anything else; of flights only the one that was. */
 static void gather_partial(struct client *c, struct parts *parts)
 {
-    gather_queue(c, parts, c->partial);
+    (void)gather_queue(c, parts, c->partial);
     if (c->partial == CLIENT_QUEUE_FLIGHTS && parts->count > 1)
         parts->count = 1;
 }
@@ -223,7 +235,8 @@ static void gather_all(struct client *c, struct parts *parts)
         return;
     }
     for (int queue = CLIENT_QUEUE_CONTROL; queue <= CLIENT_QUEUE_TAIL; queue++)
-        gather_queue(c, parts, (enum client_queue_id)queue);
+        if (!gather_queue(c, parts, (enum client_queue_id)queue))
+            return;
 }
 
 static void tail_taken(struct client *c, size_t n, uint64_t now_ms)
@@ -231,10 +244,11 @@ static void tail_taken(struct client *c, size_t n, uint64_t now_ms)
     queue_take(&c->tail, n);
     if (c->tail.len > 0 || c->state == CLIENT_CLOSING)
         return;
-    /* The next PINGRESP may be the answer to an earlier one. */
-    c->ping_covers = c->unconfirmed && !c->ping_pending;
-    c->ping_pending = true;
-    c->ping_ms = now_ms;
+    if (c->pings++ == 0)
+        c->ping_ms = now_ms;
+    c->ping_covers = c->unconfirmed;
+    if (c->ping_covers)
+        c->progress_ms = now_ms;
 }
 
 static void take_part(struct client *c, enum client_queue_id queue, size_t n, uint64_t now_ms)
@@ -357,5 +371,6 @@ void client_tx_reset(struct client *c)
     c->subscribe_id = 0;
     c->blocked = false;
     c->qos0_lost = c->qos0_lost || c->unconfirmed;
-    c->ping_wanted = c->ping_pending = c->ping_covers = c->unconfirmed = false;
+    c->pings = 0;
+    c->ping_wanted = c->ping_covers = c->unconfirmed = false;
 }

@@ -43,6 +43,9 @@
  * gap at the end of the ring. */
 #define CLIENT_RING_BYTES (2 * CLIENT_PUBLISH_MAX_BYTES)
 #define CLIENT_FLIGHTS_MAX 64       /* PUBLISH packets in the ring; mosquitto_pub keeps 20 */
+/* QoS 2 packets in the ring. mosquitto handles 20 at a time by default, and delivers what is beyond
+ * them out of order, or closes the connection. */
+#define CLIENT_QOS2_FLIGHTS_MAX 20
 #define CLIENT_ACKS_BYTES 2048      /* 512 acknowledgements of 4 bytes between two writes */
 /* CONNECT with five strings at their limit, a SUBSCRIBE of all filters, a PUBREL for each flight. */
 #define CLIENT_CONTROL_BYTES \

@@ -3,11 +3,11 @@
  * Pure: touches no terminal. The caller gives it one byte at a time with line_take, and after a
  * batch of them has line_draw make the bytes that bring the terminal's line up to date.
  *
- * Keys: left, right, home, end, delete, backspace; ^A ^E begin and end, ^U ^K erase to the begin and
- * to the end, ^W the word before the cursor, ^L clears the screen, up and down the history, ^D on an
- * empty line ends the input, ^C interrupts. Text is UTF-8: a character is never split, and bytes
- * that are none, control characters and unknown escape sequences are swallowed. A line wider than
- * the terminal is scrolled sideways. */
+ * Keys: left, right, home, end, delete, backspace; ^A ^E begin and end, ^U ^K erase to the begin
+ * and to the end, ^W the word before the cursor, ^L clears the screen, up and down the history, ^D
+ * on an empty line ends the input, ^C interrupts. Text is UTF-8: a character is never split, and
+ * bytes that are none, control characters and unknown escape sequences are swallowed. A line wider
+ * than the terminal is scrolled sideways. */
 #ifndef STS_LINE_H
 #define STS_LINE_H
 

@@ -248,18 +248,23 @@ static int result(struct send *send)
 /* All of standard input is one message: read it before connecting, which then takes one segment. */
 static int read_whole(struct send *send)
 {
+    struct pollfd fds[2] = {
+        {.fd = STDIN_FILENO, .events = POLLIN},
+        {.fd = send->run->signals_fd, .events = POLLIN},
+    };
+
     while (!send->end_of_input && send->len < INPUT_BYTES && send->status == EX_OK) {
-        const ssize_t n = read(STDIN_FILENO, send->input + send->len, INPUT_BYTES - send->len);
-        if (n > 0) {
-            send->len += (size_t)n;
-        } else if (n == 0) {
-            send->end_of_input = true;
-        } else if (errno != EINTR) {
-            log_error(send->run->log, "cannot read standard input: %s", strerror(errno));
-            return EX_NOINPUT;
-        }
+        uint64_t now_ms = clock_monotonic_ms();
+        on_give_up(send, now_ms);
+        if (poll(fds, 2, clock_poll_timeout(send->run->give_up_ms, now_ms)) <= 0)
+            continue;
+        now_ms = clock_monotonic_ms();
+        if (fds[0].revents != 0)
+            read_input(send, now_ms);
+        if (fds[1].revents != 0)
+            on_signal(send, now_ms);
     }
-    return EX_OK;
+    return send->status;
 }
 
 static int take_argument(struct send *send, const char *message)

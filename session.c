@@ -345,7 +345,7 @@ uint64_t session_deadline(const struct session *s)
     if (!s->running)
         return due;
     due = client_deadline(&s->client);
-    if (s->end != SESSION_END_NONE)
+    if (s->end != SESSION_END_NONE || s->client.paused)
         return due;
     if (has_sts(s))
         due = earlier(due, sts_deadline(&s->sts));

@@ -59,8 +59,8 @@ static void drop_out(struct shell *shell, const char *why)
     shell->status = EX_IOERR;
 }
 
-/* Writes as much as goes without blocking. To a terminal control characters go as '?': whoever sends
- * them must not drive it. */
+/* Writes as much as goes without blocking. To a terminal control characters go as '?': whoever
+ * sends them must not drive it. */
 static void write_out(struct shell *shell, uint64_t now_ms)
 {
     while (shell->out_open && out_ready()) {
@@ -251,8 +251,8 @@ static int wait_ms(const struct shell *shell, uint64_t now_ms)
     return shell->out_open ? -1 : clock_poll_timeout(due, now_ms);
 }
 
-/* While a message waits for its reader only that, and the signals, are looked at: the message stands
- * in the session's buffer, so the session stands still too. */
+/* While a message waits for its reader only that, and the signals, are looked at: the message
+ * stands in the session's buffer, so the session stands still too. */
 static void wait_for_something(struct shell *shell, struct pollfd fds[FD_COUNT])
 {
     const bool blocked = shell->out_open;

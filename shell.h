@@ -11,7 +11,7 @@
 
 #define SHELL_INPUT_BYTES 256   /* of standard input, read at once */
 
-/* The shell's memory, zeroed by the caller; its fields are shell.c's and shell_commands.c's alone. */
+/* The shell's memory, zeroed by the caller; its fields are for shell.c and shell_commands.c. */
 struct shell {
     struct session *session;
     struct conf *conf;

@@ -71,8 +71,8 @@ int spawn_split(char *argv[SHELL_ARGS_MAX + 1], char *text)
     }
 }
 
-/* In the child: never returns. `report` closes by itself when the program runs; until then what went
- * wrong goes there. */
+/* In the child: never returns. `report` closes by itself when the program runs; until then what
+ * went wrong goes there. */
 static _Noreturn void become(char *const argv[], enum spawn_use use, int output, int report)
 {
     int null = use == SPAWN_TERMINAL ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);

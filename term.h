@@ -1,8 +1,8 @@
 /* term.h - the terminal that the shell is used at: raw mode, the prompt and the line being typed,
  * and getting both out of the way of everything else that is shown.
  *
- * Where standard input is no terminal (a script), or no terminal would show what is typed, all calls
- * do nothing and `in_use` is false. */
+ * Where standard input is no terminal (a script), or no terminal would show what is typed, all
+ * calls do nothing and `in_use` is false. */
 #ifndef STS_TERM_H
 #define STS_TERM_H
 
