@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stddef.h>
 #include <string.h>
 
 #define ENTRY_TEXT(name, value, text) \
@@ -77,7 +78,9 @@ static int draw_packet_id(struct client *c)
 
 int client_init(struct client *c, const struct client_use *use)
 {
-    memset(c, 0, sizeof *c);
+    /* The buffers need no zeros, and pages that nobody writes take no memory. */
+    client_rx_forget_ids(c);
+    memset(c, 0, offsetof(struct client, control_bytes));
     c->use = *use;
     c->fd = -1;
     c->step_deadline_ms = CLIENT_NEVER;

@@ -182,11 +182,13 @@ struct client {
     uint16_t taken_id;
     uint8_t taken_qos;
     struct client_skip skip;
+    bool ids_used;              /* a bit of `unreleased` was set since they were all cleared */
 
-    uint8_t unreleased[65536 / 8];  /* QoS 2 ids taken and not yet PUBRELed: a bit each */
+    /* From here on client_init leaves everything as it is. */
     uint8_t control_bytes[CLIENT_CONTROL_BYTES];
     uint8_t acks_bytes[CLIENT_ACKS_BYTES];
     uint8_t tail_bytes[2 + 2];
+    uint8_t unreleased[65536 / 8];  /* QoS 2 ids taken and not yet PUBRELed: a bit each */
     uint8_t rx[CLIENT_RX_BYTES];
     uint8_t ring[CLIENT_RING_BYTES];
 };
@@ -194,7 +196,7 @@ struct client {
 /* The words for an error, for a log line; never NULL. */
 const char *client_err_text(int err);
 
-/* Readies `c` for client_start. Nothing is opened yet.
+/* Readies `c`, which was all zero before its first use, for client_start. Nothing is opened yet.
  * CLIENT_ERR_SYSTEM when the kernel gives no random bytes (client id, packet ids). */
 int client_init(struct client *c, const struct client_use *use)
     __attribute__((warn_unused_result));

@@ -69,6 +69,7 @@ static bool id_unreleased(const struct client *c, uint16_t packet_id)
 static void id_mark(struct client *c, uint16_t packet_id)
 {
     c->unreleased[packet_id / 8] |= (uint8_t)(1 << (packet_id % 8));
+    c->ids_used = true;
 }
 
 static void id_release(struct client *c, uint16_t packet_id)
@@ -78,7 +79,9 @@ static void id_release(struct client *c, uint16_t packet_id)
 
 void client_rx_forget_ids(struct client *c)
 {
-    memset(c->unreleased, 0, sizeof c->unreleased);
+    if (c->ids_used)
+        memset(c->unreleased, 0, sizeof c->unreleased);
+    c->ids_used = false;
 }
 
 static void acknowledge(struct client *c, uint8_t qos, uint16_t packet_id)

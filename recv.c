@@ -62,9 +62,18 @@ static struct bytes make_head(struct recv *recv)
     return (struct bytes){recv->head, (size_t)(w.p - recv->head)};
 }
 
+/* UTF-8, which a zero byte is a part of here: MQTT's own strings alone cannot hold one. */
 static bool is_text(struct bytes text)
 {
-    /* mqtt_utf8_ok refuses NUL, which JSON can carry; as base64 it is still all there. */
+    const uint8_t *end = text.len > 0 ? memchr(text.p, 0, text.len) : NULL;
+
+    while (end) {
+        const size_t len = (size_t)(end - text.p);
+        if (!mqtt_utf8_ok((struct bytes){text.p, len}))
+            return false;
+        text = (struct bytes){end + 1, text.len - len - 1};
+        end = text.len > 0 ? memchr(text.p, 0, text.len) : NULL;
+    }
     return mqtt_utf8_ok(text);
 }
 

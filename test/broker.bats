@@ -149,7 +149,8 @@ send_by_name() { # ADDRESS...
 }
 
 # send_through_restart QOS: sends 4000 lines with -l; half way the broker ends (it keeps its
-# sessions on disk) and comes back. "lines" is what was sent, "got" what a persistent subscriber finds.
+# sessions on disk) and comes back. "lines" is what was sent, "got" what a persistent subscriber
+# finds.
 send_through_restart() {
     start_broker 'persistence true' "persistence_location $(scratch)/"
     seq 4000 >"$(scratch)/lines"

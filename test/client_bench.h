@@ -288,6 +288,7 @@ static inline int fresh(void **state)
     conf.port = broker.port;
     conf.keepalive_s = KEEPALIVE_S;
     conf.timeout_s = TIMEOUT_S;
+    conf.clean_session = false;
     strcpy(conf.subtop[0].text, "a/#");
     conf.subtop[0].set = true;
     conf.subtop_count = 1;

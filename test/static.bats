@@ -51,10 +51,10 @@ teardown() {
     expect_match "$(scratch)/symbols" ' main$' # the table is there
     heap='malloc|calloc|realloc|free|brk|sbrk|mmap|munmap|mremap'
     expect_no_match "$(scratch)/symbols" \
-        " (__libc_|__simple_|__lite_|__default_|__)?($heap)(_impl|0)?(\.[a-z0-9.]+)?\$"
+        " (__libc_|__simple_|__lite_|__default_|__)?($heap)(_impl|0)?(\.[a-z0-9.]+|@.*)?\$"
     users='reallocarray|aligned_alloc|memalign|posix_memalign|malloc_usable_size|__expand_heap'
     users+='|strdup|strndup|getline|getdelim|fopen|fdopen|opendir|getaddrinfo|localtime(_r)?|printf'
-    expect_no_match "$(scratch)/symbols" " ($users)(\.[a-z0-9.]+)?\$"
+    expect_no_match "$(scratch)/symbols" " ($users)(\.[a-z0-9.]+|@.*)?\$"
 }
 
 # No system call of a whole run, children too, asks for memory.

@@ -437,6 +437,18 @@ static void wrong_packets_end_it(void **state)
     }
 }
 
+static void a_clean_session_cannot_be_there_already(void **state)
+{
+    (void)state;
+    conf.clean_session = true;
+    start((struct client_use){.give_up_ms = UINT64_MAX});
+    (void)expect_packet(0x10);
+    send_connack(true);
+    expect_event(CLIENT_EV_FAILED);
+    assert_int_equal(event.u.failure.err, CLIENT_ERR_UNEXPECTED);
+    assert_int_equal(event.u.failure.packet, MQTT_CONNACK);
+}
+
 static void a_refused_filter_is_named(void **state)
 {
     (void)state;
@@ -490,6 +502,7 @@ int main(void)
         TEST(the_largest_packet_is_taken_whole),
         TEST(oversize_packets_that_are_wrong),
         TEST(wrong_packets_end_it),
+        TEST(a_clean_session_cannot_be_there_already),
         TEST(a_refused_filter_is_named),
         TEST(a_failed_write_hides_no_refusal),
     };
