@@ -404,6 +404,9 @@ uint64_t client_deadline(const struct client *c)
 
     if (c->state != CLIENT_UP)
         return due;
+    /* What lies in rx already, no poll will tell of. */
+    if (c->rx_waits && !c->paused && client_tx_acks_room(c))
+        return 0;
     due = earlier(due, ack_due(c));
     due = earlier(due, pong_due(c));
     due = earlier(due, write_due(c));

@@ -178,6 +178,7 @@ struct client {
     enum client_queue_id partial;   /* was cut off by a short write, and goes on first */
 
     size_t rx_pos, rx_len;      /* rx[rx_pos..rx_len-1] is unread */
+    bool rx_waits;              /* ... until there is room for its acknowledgements */
     size_t taken_len;           /* of the PUBLISH that CLIENT_EV_MESSAGE showed; 0: none */
     uint16_t taken_id;
     uint8_t taken_qos;

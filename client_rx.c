@@ -51,6 +51,7 @@ bool client_rx_read(struct client *c, uint64_t now_ms)
 void client_rx_reset(struct client *c)
 {
     c->rx_pos = c->rx_len = 0;
+    c->rx_waits = false;
     c->taken_len = 0;
     c->skip = (struct client_skip){0};
     c->eof = c->hung_up = false;
@@ -361,7 +362,10 @@ void client_rx_next(struct client *c, struct client_event *event, uint64_t now_m
     const enum mqtt_version version = (enum mqtt_version)c->use.conf->mqtt_version;
     struct mqtt_packet packet;
 
-    while (event->type == CLIENT_EV_NONE && c->fault.err == 0 && may_take(c)) {
+    while (event->type == CLIENT_EV_NONE && c->fault.err == 0) {
+        c->rx_waits = !may_take(c);
+        if (c->rx_waits)
+            return;
         if (c->skip.step != CLIENT_SKIP_NONE && skip_run(c, event))
             return;
         const int used = mqtt_read(version, &packet, c->rx + c->rx_pos, unread(c));

@@ -256,6 +256,8 @@ static int read_whole(struct send *send)
     while (!send->end_of_input && send->len < INPUT_BYTES && send->status == EX_OK) {
         uint64_t now_ms = clock_monotonic_ms();
         on_give_up(send, now_ms);
+        if (send->status != EX_OK)
+            break;
         if (poll(fds, 2, clock_poll_timeout(send->run->give_up_ms, now_ms)) <= 0)
             continue;
         now_ms = clock_monotonic_ms();

@@ -615,7 +615,7 @@ END
     cases <<'END'
 good | -r -w 3 -o keepalive=1 | 75 | - | | ^1:CONNECT 1:SUBSCRIBE 1:PINGREQ 1:PINGREQ( 1:PINGREQ)* 1:DISCONNECT$
 good | -r -w 3 -o keepalive=0 | 75 | - | | ^1:CONNECT 1:SUBSCRIBE 1:DISCONNECT$
-instead:PINGREQ:nothing:1 | -r -n 1 -o keepalive=1 -o timeout=1 | 0 | does not answer PINGREQ | back | ^1:CONNECT 1:SUBSCRIBE 1:PINGREQ 2:CONNECT 2:SUBSCRIBE 2:DISCONNECT$
+instead:PINGREQ:nothing:1 | -r -n 1 -o keepalive=1 -o timeout=1 | 0 | does not answer PINGREQ | back | ^1:CONNECT 1:SUBSCRIBE 1:PINGREQ( 1:PINGREQ)* 2:CONNECT 2:SUBSCRIBE 2:DISCONNECT$
 stall | -r -w 3 -o keepalive=2 -o timeout=1 | 75 | no SUBACK in time | |
 END
 }

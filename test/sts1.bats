@@ -8,7 +8,7 @@
 #
 # role is that of sts. `output` is what both sides showed, joined with commas: the lines of standard
 # output of sts, "/", the texts that the peer received.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2153 # TOPIC is of lib.bash
 
 load lib
 
