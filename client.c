@@ -227,8 +227,8 @@ static void look_who_is_silent(struct client *c, uint64_t now_ms)
     c->deaf = deaf;
 }
 
-/* Nothing sent for that long: the broker wants to hear from us ([MQTT-3.1.2-23]), even while it owes
- * us a PINGRESP. Nothing received: we want to know whether it is still there. */
+/* Nothing sent for that long: the broker wants to hear from us ([MQTT-3.1.2-23]), even while it
+ * owes us a PINGRESP. Nothing received: we want to know whether it is still there. */
 static uint64_t ping_due(const struct client *c)
 {
     const bool by_sent = is_deaf(c) || c->pings > 0 || c->last_tx_ms < c->last_rx_ms;

@@ -64,7 +64,7 @@ struct client_failure {
     int err;                /* enum client_err; 0: none */
     int detail;             /* errno; enum mqtt_err; CONNACK code; index of the refused filter - as
                                `err` has it */
-    int packet;             /* enum mqtt_type of a malformed or unexpected packet; 0: no such type */
+    int packet;             /* enum mqtt_type of a malformed or unexpected packet */
     uint64_t wait_ms;       /* CLIENT_EV_LOST: until the next attempt */
 };
 

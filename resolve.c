@@ -54,6 +54,9 @@ static void look_up(struct resolve *r, const char *host, int family, size_t addr
 /* The child: never returns. IPv6 goes first (RFC 6724), but leaves room for IPv4. */
 static _Noreturn void answer(struct resolve *r, const char *host, int fd)
 {
+    /* Should the parent be killed meanwhile, nobody waits for our copies to be closed. */
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
     memset(r->addresses, 0, sizeof r->addresses);
     r->count = 0;
     look_up(r, host, AF_INET6, 16);

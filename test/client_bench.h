@@ -1,5 +1,5 @@
-/* client_bench.h - a struct client, a broker's end of a loopback socket, and a clock that only moves
- * when told to; all in one thread. For test_client.c and test_client_rx.c.
+/* client_bench.h - a struct client, a broker's end of a loopback socket, and a clock that only
+ * moves when told to; all in one thread. For test_client.c and test_client_rx.c.
  *
  * sendmsg and read are this file's own, so that they can be as short as a test wants. What the
  * broker gets is taken apart here, not by mqtt_min.c. */

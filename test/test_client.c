@@ -169,6 +169,21 @@ static void packet_ids_are_never_0_nor_in_use(void **state)
     assert_int_equal(expect_publish(0x32), 3);
 }
 
+static void packet_ids_beside_a_subscribe(void **state)
+{
+    (void)state;
+    start((struct client_use){.subscribe = true});
+    come_up(false);
+    const uint16_t id = c.subscribe_id;
+    c.next_packet_id = id;
+    publish(1, 'x', 1);
+    c.next_packet_id = 0;
+    publish(1, 'x', 1);
+    assert_int_equal(be16(expect_packet(0x82).body), id);
+    assert_int_not_equal(expect_publish(0x32), id);
+    assert_int_not_equal(expect_publish(0x32), 0);
+}
+
 /* ---- after a loss ---- */
 
 static void flights_after_a_loss(void **state)
@@ -212,6 +227,20 @@ static void flights_after_a_loss(void **state)
         client_abort(&c);
         broker_close();
     }
+}
+
+static void what_begins_anew_has_no_dup_from_before(void **state)
+{
+    (void)state;
+    start_sender(60 * S);
+    publish(2, 'x', 5);
+    const uint16_t id = expect_publish(0x34);
+    lose_and_come_back(true);
+    (void)expect_publish(0x3c);
+    send_ack(0x50, id);
+    (void)expect_ack(0x62);
+    lose_and_come_back(false);
+    assert_int_equal(expect_publish(0x34), id);
 }
 
 /* What was cut off, or never left, is no duplicate. */
@@ -378,6 +407,7 @@ static void what_is_queued_meanwhile_waits(void **state)
         c.ping_wanted = true;
         net.write_most = cut;
         client_io(&c, 0, now);
+        send_ack(0x50, 999);    /* PUBREL comes of it */
         send_publish(0x02, 2, 'y', 1);
         expect_event(CLIENT_EV_MESSAGE);
         client_taken(&c);
@@ -390,7 +420,7 @@ static void what_is_queued_meanwhile_waits(void **state)
         while (broker_packet(&packet))
             counts[packet.first >> 4]++;
         assert_int_equal(broker.pos, broker.len);
-        assert_true(counts[3] == 3 && counts[4] == 2 && counts[12] == 1);
+        assert_true(counts[3] == 3 && counts[4] == 2 && counts[6] == 1 && counts[12] == 1);
         net.write_most = 0;
         client_abort(&c);
         broker_close();
@@ -518,6 +548,13 @@ static void only_the_right_pingresp_confirms(void **state)
     assert_false(client_settled(&c));
     client_confirm(&c);
     (void)expect_packet(0xc0);
+    publish(0, 'y', 1);     /* behind it */
+    (void)expect_publish(0x30);
+    SEND(0xd0, 0);
+    expect_quiet();
+    assert_false(client_settled(&c));
+    client_confirm(&c);
+    (void)expect_packet(0xc0);
     SEND(0xd0, 0);
     expect_quiet();
     assert_true(client_settled(&c));
@@ -578,6 +615,23 @@ static void a_paused_connection_lives_on(void **state)
     expect_quiet();
     assert_true(client_settled(&c));
     assert_int_equal(c.pings, 0);
+}
+
+static void silence_counts_from_the_end_of_a_pause(void **state)
+{
+    (void)state;
+    start_sender(0);
+    publish(1, 'p', 1);
+    const uint16_t id = expect_publish(0x32);
+    client_pause(&c, true, now);
+    now += TIMEOUT_S * S + 1;
+    client_pause(&c, false, now);
+    assert_true(client_deadline(&c) > now);
+    client_next(&c, &event, now);
+    assert_int_equal(event.type, CLIENT_EV_NONE);
+    send_ack(0x40, id);
+    expect_quiet();
+    assert_true(client_settled(&c));
 }
 
 static void a_paused_connection_waits_for_suback(void **state)
@@ -874,12 +928,13 @@ static void something_is_always_ahead(void **state)
                 assert_int_equal(poll(&fd, 1, 0), 1);
             }
             struct packet packet;
-            switch (draw(&seed) % 12) {
+            switch (draw(&seed) % 16) {
             case 0:
-                now += draw(&seed) % 40000;
+                now += draw(&seed) % 8 == 0 ? 40 * S : 1 * S;
                 break;
             case 1:
-                if (client_deadline(&c) != UINT64_MAX && client_deadline(&c) > now)
+                if (draw(&seed) % 4 == 0 && client_deadline(&c) != UINT64_MAX &&
+                    client_deadline(&c) > now)
                     now = client_deadline(&c);
                 break;
             case 2:
@@ -892,7 +947,7 @@ static void something_is_always_ahead(void **state)
                 client_release(&c);
                 break;
             case 5:
-                client_pause(&c, draw(&seed) % 2, now);
+                client_pause(&c, draw(&seed) % 4 == 0, now);
                 break;
             case 6:
                 if (draw(&seed) % 8 == 0)
@@ -976,7 +1031,9 @@ int main(void)
         TEST(repeated_pubrec_is_answered_each_time),
         TEST(acknowledgements_out_of_order),
         TEST(packet_ids_are_never_0_nor_in_use),
+        TEST(packet_ids_beside_a_subscribe),
         TEST(flights_after_a_loss),
+        TEST(what_begins_anew_has_no_dup_from_before),
         TEST(a_flight_that_never_left_whole_has_no_dup),
         TEST(qos0_that_was_not_confirmed_may_be_lost),
         TEST(pubrec_before_the_publish_comes_again),
@@ -992,6 +1049,7 @@ int main(void)
         TEST(only_the_right_pingresp_confirms),
         TEST(a_missing_confirmation_is_noticed),
         TEST(a_paused_connection_lives_on),
+        TEST(silence_counts_from_the_end_of_a_pause),
         TEST(a_paused_connection_waits_for_suback),
         TEST(each_step_has_its_limit),
         TEST(pubrec_again_and_again_is_no_progress),
