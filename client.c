@@ -22,6 +22,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "fmt.h"
+
 #define ENTRY_TEXT(name, value, text) \
     case name: \
         return text;
@@ -49,35 +51,23 @@ void client_fault(struct client *c, enum client_err err, int detail, int packet)
 
 /* "sts-" and 12 characters: within the 23 that MQTT 3.1 allows, 62^12 of them. Each byte taken
  * modulo 62 leans a little to the first characters, which does not matter for a name. */
-static int draw_client_id(struct client *c)
+static void make_client_id(struct client *c, const uint8_t random[12])
 {
     static const char alphabet[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    uint8_t random[12];
     char *end = c->client_id + 4;
 
-    if (crypto_random(random, sizeof random) < 0)
-        return CLIENT_ERR_SYSTEM;
     memcpy(c->client_id, "sts-", 4);
-    for (size_t i = 0; i < sizeof random; i++)
+    for (size_t i = 0; i < 12; i++)
         *end++ = alphabet[random[i] % (sizeof alphabet - 1)];
     *end = '\0';
-    return 0;
-}
-
-/* Packet ids start anywhere: a broker that keeps a session may still hold one of an earlier run,
- * and would take a new message under the same id for a duplicate. */
-static int draw_packet_id(struct client *c)
-{
-    uint8_t random[2];
-
-    if (crypto_random(random, sizeof random) < 0)
-        return CLIENT_ERR_SYSTEM;
-    c->next_packet_id = (uint16_t)(random[0] << 8 | random[1]);
-    return 0;
 }
 
 int client_init(struct client *c, const struct client_use *use)
 {
+    const char *id = use->conf->clientid.set ? use->conf->clientid.text : use->client_id;
+    struct wr id_out = wr_over((uint8_t *)c->client_id, sizeof c->client_id - 1);
+    uint8_t random[2 + 12];
+
     /* The buffers need no zeros, and pages that nobody writes take no memory. */
     client_rx_forget_ids(c);
     memset(c, 0, offsetof(struct client, control_bytes));
@@ -87,11 +77,15 @@ int client_init(struct client *c, const struct client_use *use)
     c->lost_ms = CLIENT_NEVER;
     c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
     resolve_init(&c->resolve);
-    if (draw_packet_id(c) < 0)
+    if (crypto_random(random, sizeof random) < 0)
         return CLIENT_ERR_SYSTEM;
-    if (!use->conf->clientid.set)
-        return draw_client_id(c);
-    memcpy(c->client_id, use->conf->clientid.text, sizeof c->client_id);
+    /* Packet ids start anywhere: a broker that keeps a session may still hold one of an earlier
+     * run, and would take a new message under the same id for a duplicate. */
+    c->next_packet_id = (uint16_t)(random[0] << 8 | random[1]);
+    if (id)
+        fmt(&id_out, "%s", id);
+    else
+        make_client_id(c, random + 2);
     return 0;
 }
 

@@ -81,7 +81,10 @@ struct client_event {
 /* How a connection is to be used. */
 struct client_use {
     const struct conf *conf;    /* kept by reference */
+    const char *client_id;      /* where conf has none; NULL: a random one. Copied. */
     bool subscribe;             /* to conf's subtops */
+    bool quick;                 /* answers matter: see client_rx_read */
+    bool single;                /* one message is all there will be to send */
     bool early;                 /* PUBLISH may leave before CONNACK: [MQTT-3.1.4-5] and its note */
     uint64_t give_up_ms;        /* how long to go on trying after a loss; 0: a loss ends all;
                                    UINT64_MAX: for ever. The first connect is tried once. */

@@ -44,9 +44,10 @@ static int connect_to(struct client *c, const struct resolve_address *address)
     c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (c->fd < 0)
         return errno;
-    /* Every write is a batch already; Nagle's delay would only hold DISCONNECT and acks back. A
-     * socket that refuses this still works. */
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    /* Every write is a batch already, and Nagle's delay would hold the next one back. One that is
+     * all there is to send needs no such option. A socket that refuses it still works. */
+    if (!c->use.single)
+        (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(c->fd, (const struct sockaddr *)&to, to_len) == 0 || errno == EINPROGRESS)
         return 0;
     return errno;

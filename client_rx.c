@@ -3,7 +3,10 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* ---- bytes ---- */
@@ -27,6 +30,17 @@ static void compact(struct client *c)
     c->rx_pos = 0;
 }
 
+/* A broker that leaves Nagle's algorithm on (mosquitto does) holds its next packet until we have
+ * acknowledged the last, which Linux puts off by 40 ms. A handshake would wait for that twice. The
+ * option lasts for one acknowledgement only. */
+static void acknowledge_tcp(const struct client *c)
+{
+    const int on = 1;
+
+    if (c->use.quick)
+        (void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+}
+
 bool client_rx_read(struct client *c, uint64_t now_ms)
 {
     ssize_t n;
@@ -40,6 +54,7 @@ bool client_rx_read(struct client *c, uint64_t now_ms)
     if (n > 0) {
         c->rx_len += (size_t)n;
         c->last_rx_ms = now_ms;
+        acknowledge_tcp(c);
     } else if (n == 0) {
         c->eof = true;
     } else if (errno != EAGAIN && c->io_error == 0) {

@@ -23,6 +23,15 @@ static inline int64_t clock_wall_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The same in microseconds; 0 before 1970. */
+static inline uint64_t clock_wall_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec < 0 ? 0 : (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 /* The timeout of poll(2) that ends at `deadline_ms`; -1 for UINT64_MAX. */
 static inline int clock_poll_timeout(uint64_t deadline_ms, uint64_t now_ms)
 {

@@ -1,9 +1,9 @@
 /* conf.c - `key = value` files and -o overrides. */
 #include "conf.h"
 
-#include <assert.h>
-
 #include "conf_private.h"
+#include "crypto.h"
+#include "key_text.h"
 #include "mqtt_min.h"
 
 /* Arrays, not pointers: a static-pie would have to relocate those at each start. */
@@ -24,26 +24,30 @@ static const struct name names[] = {
 
 /* A word that a value may be. */
 struct word {
-    char text[sizeof "master"];
+    char text[sizeof "chachapoly"];
     uint8_t value;
     bool sts1; /* only in a build that has STS/1 */
 };
 
 static const struct word mode_words[] = {
-    {"nosec", STS_NOSEC, false},
-    {"master", STS_MASTER, true},
-    {"slave", STS_SLAVE, true},
+    {"nosec", STS_NOSEC, false},    {"master", STS_MASTER, false},
+    {"slave", STS_SLAVE, false},    {"push", STS_SENDER, false},
+    {"collect", STS_COLLECTOR, false},
 };
 
 static const struct word cipher_words[] = {
     {"null", STS_NULL, false},
     {"ecb", STS_ECB, true},
     {"cbc", STS_CBC, true},
+    {"chachapoly", STS_CHACHAPOLY, false},
 };
 
-#define WORDS_COUNT 3
-static_assert(sizeof mode_words == WORDS_COUNT * sizeof mode_words[0], "one count for both");
-static_assert(sizeof cipher_words == WORDS_COUNT * sizeof cipher_words[0], "one count for both");
+#define MODES "nosec, master, slave, push or collect"
+#if STS_SEED
+#define CIPHERS "null, ecb, cbc or chachapoly"
+#else
+#define CIPHERS "null or chachapoly"
+#endif
 
 const char *conf_key_name(enum conf_key key)
 {
@@ -140,39 +144,56 @@ static int take_flag(const struct conf_entry *e, bool *to)
     return err;
 }
 
-/* Returns the place of the value in `words`, or -1. */
-static int take_word(const struct conf_entry *e, const struct word words[WORDS_COUNT])
+/* Returns what the word says, or -1. `all`: the words, for people. */
+static int take_word(const struct conf_entry *e, const struct word *words, size_t count,
+                     const char *all)
 {
-    for (int i = 0; i < WORDS_COUNT; i++) {
+    for (size_t i = 0; i < count; i++) {
         if (!bytes_equal(e->value, bytes_of(words[i].text)))
             continue;
         if (words[i].sts1 && !STS_SEED)
             return conf_fail(e, CONF_THE_VALUE, "cannot be used: this build has no STS/1");
-        return i;
+        return words[i].value;
     }
-    if (!STS_SEED)
-        return conf_fail(e, CONF_THE_VALUE, "is not %s", words[0].text);
-    return conf_fail(e, CONF_THE_VALUE, "is not %s, %s or %s", words[0].text, words[1].text,
-                     words[2].text);
+    return conf_fail(e, CONF_THE_VALUE, "is not %s", all);
 }
 
 static int take_mode(const struct conf_entry *e, enum sts_mode *to)
 {
-    int i = take_word(e, mode_words);
+    int value = take_word(e, mode_words, sizeof mode_words / sizeof mode_words[0], MODES);
 
-    if (i < 0)
+    if (value < 0)
         return -1;
-    *to = (enum sts_mode)mode_words[i].value;
+    *to = (enum sts_mode)value;
     return 0;
 }
 
 static int take_cipher(const struct conf_entry *e, enum sts_cipher *to)
 {
-    int i = take_word(e, cipher_words);
+    int value = take_word(e, cipher_words, sizeof cipher_words / sizeof cipher_words[0], CIPHERS);
 
-    if (i < 0)
+    if (value < 0)
         return -1;
-    *to = (enum sts_cipher)cipher_words[i].value;
+    *to = (enum sts_cipher)value;
+    return 0;
+}
+
+static int take_key32(const struct conf_entry *e, struct conf_key32 *to, struct conf_value *text)
+{
+    if (!key_text_read(to->bytes, e->value))
+        return conf_fail(e, CONF_THE_VALUE, "is not 32 bytes in base64");
+    to->set = true;
+    return take_text(e, text);
+}
+
+static int take_peer(const struct conf_entry *e)
+{
+    struct conf *conf = e->conf;
+
+    if (take_key32(e, &conf->peer_key, &conf->peer) != 0)
+        return -1;
+    if (crypto_x25519_low_order(conf->peer_key.bytes))
+        return conf_fail(e, CONF_THE_VALUE, "is not a public key: a point of low order");
     return 0;
 }
 
@@ -220,6 +241,16 @@ static int take_value(const struct conf_entry *e)
         return take_flag(e, &conf->will_retain);
     case CONF_TIMEOUT:
         return take_number(e, &conf->timeout_s, 1, CONF_TIMEOUT_MAX_S);
+    case CONF_KEY:
+        return take_text(e, &conf->key);
+    case CONF_PEER:
+        return take_peer(e);
+    case CONF_PEERS:
+        return take_text(e, &conf->peers);
+    case CONF_PSK:
+        return take_key32(e, &conf->psk_bytes, &conf->psk);
+    case CONF_STATE:
+        return take_text(e, &conf->state);
     case CONF_KEYS_COUNT:
         break;
     }
@@ -296,7 +327,7 @@ static int take_pair(struct conf_entry *e, struct bytes pair)
     struct conf_origin *origin;
     struct bytes key;
 
-    /* Not quoted: it might be a password. */
+    /* Not quoted: it might be a secret. */
     if (!equals)
         return conf_fail(e, CONF_THE_KEY, "there is no '=', as in key = value");
     key = trim(slice(pair, 0, (size_t)(equals - pair.p)));
@@ -367,73 +398,4 @@ int conf_override(struct conf *conf, struct conf_error *error, const char *key_v
     struct conf_entry e = {conf, error, {0, CONF_LAYER_OPTION, NULL}, CONF_KEYS_COUNT, {0}};
 
     return take_pair(&e, bytes_of(key_value));
-}
-
-/* ---- what belongs together ---- */
-
-static int fail_key(struct conf *conf, struct conf_error *error, enum conf_key key,
-                    const char *text)
-{
-    struct conf_entry e = {conf, error, conf->origin[key], key, {0}};
-
-    return conf_fail(&e, CONF_THE_KEY, "%s", text);
-}
-
-/* master and slave. */
-static int check_session(struct conf *conf, struct conf_error *error)
-{
-    const char *filter = conf->subtop[0].text;
-
-    if (conf->cipher == STS_NULL)
-        return fail_key(conf, error, CONF_STS_MODE, "master and slave need aes = ecb or cbc");
-    if (!conf->pubtop.set)
-        return fail_key(conf, error, CONF_STS_MODE, "master and slave need a pubtop");
-    if (conf->subtop_count == 0)
-        return fail_key(conf, error, CONF_STS_MODE, "master and slave need a subtop");
-    if (conf->subtop_count > 1)
-        return fail_key(conf, error, CONF_SUBTOP, "master and slave take only one");
-    if (strchr(filter, '+') || strchr(filter, '#'))
-        return fail_key(conf, error, CONF_SUBTOP, "master and slave take no wildcards");
-    if (conf->retain)
-        return fail_key(conf, error, CONF_RETAIN, "master and slave never retain");
-    return 0;
-}
-
-static int check_will(struct conf *conf, struct conf_error *error)
-{
-    static const uint8_t keys[] = {CONF_WILL_MSG, CONF_WILL_QOS, CONF_WILL_RETAIN};
-
-    for (size_t i = 0; i < sizeof keys && !conf->will_topic.set; i++)
-        if (conf->origin[keys[i]].layer != CONF_LAYER_DEFAULT)
-            return fail_key(conf, error, (enum conf_key)keys[i], "needs a will_topic");
-    return 0;
-}
-
-/* In characters, as MQTT 3.1 counts. An empty one cannot be configured. */
-static bool is_client_id_long(const char *client_id)
-{
-    size_t count = 0;
-
-    for (; *client_id; client_id++)
-        count += ((uint8_t)*client_id & 0xc0) != 0x80;
-    return count > MQTT31_CLIENT_ID_MAX_CHARS;
-}
-
-int conf_finish(struct conf *conf, struct conf_error *error)
-{
-    if (!conf->host.set)
-        return fail_key(conf, error, CONF_IP, "ip (or url, host) is missing: the broker");
-    if (conf->password.set && !conf->username.set)
-        return fail_key(conf, error, CONF_PASSWORD, "needs a username");
-    if (conf->mqtt_version == MQTT_3_1 && is_client_id_long(conf->clientid.text))
-        return fail_key(conf, error, CONF_CLIENTID, "MQTT 3.1 takes no more than 23 characters");
-    if (!conf->clean_session && !conf->clientid.set)
-        return fail_key(conf, error, CONF_CLEAN_SESSION, "0 needs a clientid");
-    if (check_will(conf, error) != 0)
-        return -1;
-    if (conf->mode != STS_NOSEC)
-        return check_session(conf, error);
-    if (conf->cipher != STS_NULL)
-        return fail_key(conf, error, CONF_AES, "ecb and cbc need sts_mode = master or slave");
-    return 0;
 }

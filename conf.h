@@ -21,6 +21,12 @@ struct conf_value {
     bool set;
 };
 
+/* 32 bytes that were given in base64. */
+struct conf_key32 {
+    uint8_t bytes[32];          /* zeros while not `set` */
+    bool set;
+};
+
 /* Each key, in the order of the table in the README: identifier, name in the file. */
 #define CONF_KEYS(X) \
     X(CONF_MQTT_VERSION, "mqtt_version") \
@@ -41,7 +47,12 @@ struct conf_value {
     X(CONF_WILL_MSG, "will_msg") \
     X(CONF_WILL_QOS, "will_qos") \
     X(CONF_WILL_RETAIN, "will_retain") \
-    X(CONF_TIMEOUT, "timeout")
+    X(CONF_TIMEOUT, "timeout") \
+    X(CONF_KEY, "key") \
+    X(CONF_PEER, "peer") \
+    X(CONF_PEERS, "peers") \
+    X(CONF_PSK, "psk") \
+    X(CONF_STATE, "state")
 
 enum conf_key {
 #define CONF_KEY_ENTRY(id, name) id,
@@ -77,11 +88,13 @@ struct conf {
     uint8_t will_qos;
     bool will_retain;
     uint32_t timeout_s;
+    struct conf_value key, peer, peers, psk, state;     /* as they were given */
+    struct conf_key32 peer_key, psk_bytes;              /* what `peer` and `psk` say */
 };
 
 /* What is wrong, ready for a log line: `FILE: line 3: port: "70000" is not a number from 1 to
  * 65535`, or `-o port=70000: ...` for an override; values are quoted, but never the one of
- * `password`. Control characters are shown as '?', and what is long is cut and shows "...". */
+ * `password` or `psk`. Control characters are shown as '?', what is long is cut and shows "...". */
 struct conf_error {
     char text[CONF_ERROR_MAX_CHARS];    /* ends with a zero byte */
 };
@@ -102,10 +115,20 @@ int conf_parse(struct conf *conf, struct conf_error *error, struct bytes text)
 int conf_override(struct conf *conf, struct conf_error *error, const char *key_value)
     __attribute__((warn_unused_result));
 
-/* Checks what belongs together, once all is in: no host; a cipher without master or slave or the
- * other way round; master and slave without pubtop or without exactly one subtop (no wildcards);
- * retain with master or slave; a password without username; will_* without will_topic; an empty or
- * over-long client id for MQTT 3.1; clean_session = 0 without clientid. Returns 0 or -1. */
+/* Checks what belongs together, once all is in, and sets the defaults that hang on the mode: push
+ * and collect have `cipher` STS_CHACHAPOLY, collect has `clean_session` 0 (without a clientid, too:
+ * one that stays the same is then derived from the key).
+ *
+ *                  pubtop  subtop  key   peer     peers      psk        state
+ *   nosec          may     may     -     -        -          -          -
+ *   ecb, cbc       must    one     -     -        -          -          -
+ *   master         must    one     must  must     -          may        may
+ *   slave          must    one     must  this or  this       with peer  -
+ *   push           must    -       must  must     -          may        may
+ *   collect        -       must    must  -        must       -          must
+ *
+ * `one`: and no wildcards. retain is for nosec, a password needs a username, will_* a will_topic,
+ * MQTT 3.1 a short client id, clean_session = 0 a clientid. Returns 0 or -1 and the first error. */
 int conf_finish(struct conf *conf, struct conf_error *error) __attribute__((warn_unused_result));
 
 /* The name of a key as the file writes it; never NULL. */

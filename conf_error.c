@@ -1,10 +1,16 @@
-/* conf_error.c - the messages of conf.c. */
+/* conf_error.c - the messages of conf.c and conf_rules.c. */
 #include "conf_private.h"
 #include "fmt.h"
 
 /* Of what a message quotes, so that the reason behind it always fits. */
 #define FILE_SHOWN_BYTES 112
 #define VALUE_SHOWN_BYTES 48
+
+/* Whose value no message may show. */
+static bool is_secret(enum conf_key key)
+{
+    return key == CONF_PASSWORD || key == CONF_PSK;
+}
 
 static void put_bytes(struct wr *out, struct bytes text)
 {
@@ -43,7 +49,7 @@ static void put_place(struct wr *out, const struct conf_entry *e)
         return;
     case CONF_LAYER_OPTION:
         fmt(out, "-o%s%s", *alias ? " " : "", alias);
-        if (*alias && e->key != CONF_PASSWORD && e->value.p) {
+        if (*alias && !is_secret(e->key) && e->value.p) {
             fmt(out, "=");
             put_value(out, e->value);
         }
@@ -67,10 +73,10 @@ static int end_error(const struct conf_entry *e, struct wr *out)
     return -1;
 }
 
-/* An option's value stands before the colon already, and a password is never shown. */
+/* An option's value stands before the colon already, and a secret is never shown. */
 static void put_subject(struct wr *out, const struct conf_entry *e)
 {
-    if (e->origin.layer == CONF_LAYER_OPTION || e->key == CONF_PASSWORD) {
+    if (e->origin.layer == CONF_LAYER_OPTION || is_secret(e->key)) {
         fmt(out, "the value ");
         return;
     }

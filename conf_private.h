@@ -1,4 +1,4 @@
-/* conf_private.h - what conf.c and conf_error.c share. */
+/* conf_private.h - what conf.c, conf_rules.c and conf_error.c share. */
 #ifndef STS_CONF_PRIVATE_H
 #define STS_CONF_PRIVATE_H
 

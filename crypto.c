@@ -4,8 +4,18 @@
 #include <errno.h>
 #include <sys/random.h>
 
+/* Everest's source does the same, but its header alone takes it for granted that there is one. */
+#ifndef __SIZEOF_INT128__
+#define KRML_VERIFIED_UINT128
+#endif
+
+#include "everest/Hacl_Curve25519.h"
 #include "mbedtls/base64.h"
+#include "mbedtls/chacha20.h"
+#include "mbedtls/constant_time.h"
 #include "mbedtls/platform_util.h"
+#include "mbedtls/poly1305.h"
+#include "mbedtls/sha256.h"
 
 #if STS_SEED
 #include <assert.h>
@@ -66,6 +76,245 @@ void crypto_base64(char *to, const uint8_t *from, size_t len)
         len -= piece;
     }
     crypto_wipe(text, sizeof text);
+}
+
+/* These parts of Mbed TLS have no way to fail but a wrong argument. That is our bug, and going on
+ * without a hash or a cipher would be worse than to stop. */
+static void must(int mbedtls_error)
+{
+    if (mbedtls_error)
+        __builtin_trap();
+}
+
+bool crypto_equal(const uint8_t *a, const uint8_t *b, size_t len)
+{
+    return mbedtls_ct_memcmp(a, b, len) == 0;
+}
+
+/* Mbed TLS takes blanks and line ends too, which make fewer bytes of as many characters, and last
+ * characters with bits that are not used, which come out as other characters. */
+static bool base64_is_strict(const uint8_t *bytes, size_t len, const char *from, size_t from_len)
+{
+    const size_t tail = len % 3 ? len % 3 : 3;
+    char last[4];
+    bool same;
+
+    if (from_len == 0)
+        return true;
+    if (from_len % 4 != 0 || len + 2 < from_len / 4 * 3)
+        return false;
+    crypto_base64(last, bytes + len - tail, tail);
+    same = crypto_equal((const uint8_t *)last, (const uint8_t *)from + from_len - 4, sizeof last);
+    crypto_wipe(last, sizeof last);
+    return same;
+}
+
+int crypto_base64_decode(uint8_t *to, size_t to_size, size_t *len, const char *from,
+                         size_t from_len)
+{
+    if (mbedtls_base64_decode(to, to_size, len, (const unsigned char *)from, from_len) ||
+        !base64_is_strict(to, *len, from, from_len)) {
+        crypto_wipe(to, to_size);
+        *len = 0;
+        return CRYPTO_ERR_BASE64;
+    }
+    return 0;
+}
+
+static void sha256_start(mbedtls_sha256_context *sha)
+{
+    mbedtls_sha256_init(sha);
+    must(mbedtls_sha256_starts(sha, 0));
+}
+
+static void sha256_finish(mbedtls_sha256_context *sha, uint8_t digest[32],
+                          const struct bytes *parts, size_t parts_count)
+{
+    for (size_t i = 0; i < parts_count; i++)
+        must(mbedtls_sha256_update(sha, parts[i].p, parts[i].len));
+    must(mbedtls_sha256_finish(sha, digest));
+    mbedtls_sha256_free(sha);
+}
+
+void crypto_sha256(uint8_t digest[32], const struct bytes *parts, size_t parts_count)
+{
+    mbedtls_sha256_context sha;
+
+    sha256_start(&sha);
+    sha256_finish(&sha, digest, parts, parts_count);
+}
+
+#define SHA256_BLOCK_BYTES 64
+
+/* The key as the first block of a hash, each byte of it XOR `pad`. RFC 2104, 2. */
+static void hmac_start(mbedtls_sha256_context *sha, const uint8_t key[32], uint8_t pad)
+{
+    uint8_t block[SHA256_BLOCK_BYTES];
+
+    for (size_t i = 0; i < sizeof block; i++)
+        block[i] = (uint8_t)((i < 32 ? key[i] : 0) ^ pad);
+    sha256_start(sha);
+    must(mbedtls_sha256_update(sha, block, sizeof block));
+    crypto_wipe(block, sizeof block);
+}
+
+/* By hand, because mbedtls_md would bring its tables of every hash for these few lines. */
+void crypto_hmac_sha256(uint8_t mac[32], const uint8_t key[32], const struct bytes *parts,
+                        size_t parts_count)
+{
+    mbedtls_sha256_context inner, outer;
+    uint8_t digest[32];
+
+    hmac_start(&inner, key, 0x36);
+    hmac_start(&outer, key, 0x5c);
+    sha256_finish(&inner, digest, parts, parts_count);
+    sha256_finish(&outer, mac, &(struct bytes){digest, sizeof digest}, 1);
+    crypto_wipe(digest, sizeof digest);
+}
+
+/* Everest takes its inputs without const, and changes none of them. */
+static void x25519(uint8_t out[32], const uint8_t scalar[32], const uint8_t point[32])
+{
+    uint8_t s[32], p[32];
+
+    memcpy(s, scalar, sizeof s);
+    memcpy(p, point, sizeof p);
+    Hacl_Curve25519_crypto_scalarmult(out, s, p);
+    crypto_wipe(s, sizeof s);
+}
+
+int crypto_x25519_keypair(uint8_t private_key[32], uint8_t public_key[32])
+{
+    int err = crypto_random(private_key, 32);
+
+    if (err) {
+        crypto_wipe(public_key, 32);
+        return err;
+    }
+    private_key[0] &= 0xf8;
+    private_key[31] = (uint8_t)((private_key[31] & 0x7f) | 0x40);
+    crypto_x25519_public(public_key, private_key);
+    return 0;
+}
+
+void crypto_x25519_public(uint8_t public_key[32], const uint8_t private_key[32])
+{
+    static const uint8_t base[32] = {9};
+
+    x25519(public_key, private_key, base);
+}
+
+int crypto_x25519_shared(uint8_t secret[32], const uint8_t private_key[32],
+                         const uint8_t public_key[32])
+{
+    static const uint8_t zero[32];
+
+    x25519(secret, private_key, public_key);
+    return crypto_equal(secret, zero, 32) ? CRYPTO_ERR_POINT : 0;
+}
+
+bool crypto_x25519_low_order(const uint8_t public_key[32])
+{
+    /* 0, 1, the two points of order 8, p - 1, p, p + 1; X25519 ignores the highest bit. Other
+     * numbers above p are ordinary points. The test holds the table against the arithmetic. */
+    static const uint8_t low[7][32] = {
+        {0},
+        {1},
+        {0xe0, 0xeb, 0x7a, 0x7c, 0x3b, 0x41, 0xb8, 0xae, 0x16, 0x56, 0xe3,
+         0xfa, 0xf1, 0x9f, 0xc4, 0x6a, 0xda, 0x09, 0x8d, 0xeb, 0x9c, 0x32,
+         0xb1, 0xfd, 0x86, 0x62, 0x05, 0x16, 0x5f, 0x49, 0xb8, 0x00},
+        {0x5f, 0x9c, 0x95, 0xbc, 0xa3, 0x50, 0x8c, 0x24, 0xb1, 0xd0, 0xb1,
+         0x55, 0x9c, 0x83, 0xef, 0x5b, 0x04, 0x44, 0x5c, 0xc4, 0x58, 0x1c,
+         0x8e, 0x86, 0xd8, 0x22, 0x4e, 0xdd, 0xd0, 0x9f, 0x11, 0x57},
+        {0xec, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+        {0xed, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+        {0xee, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff,
+         0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f},
+    };
+
+    for (size_t i = 0; i < sizeof low / sizeof low[0]; i++)
+        if (memcmp(low[i], public_key, 31) == 0 && low[i][31] == (public_key[31] & 0x7f))
+            return true;
+    return false;
+}
+
+/* Keys both ciphers for one message: Poly1305 gets the first half of block 0 of the key stream, and
+ * ChaCha20 stands at block 1. RFC 8439, 2.6. */
+static void aead_start(mbedtls_chacha20_context *chacha, mbedtls_poly1305_context *poly,
+                       const uint8_t key[32], const uint8_t nonce[12])
+{
+    uint8_t block[64] = {0};
+
+    mbedtls_chacha20_init(chacha);
+    mbedtls_poly1305_init(poly);
+    must(mbedtls_chacha20_setkey(chacha, key));
+    must(mbedtls_chacha20_starts(chacha, nonce, 0));
+    must(mbedtls_chacha20_update(chacha, sizeof block, block, block));
+    must(mbedtls_poly1305_starts(poly, block));
+    crypto_wipe(block, sizeof block);
+}
+
+static void poly1305_padded(mbedtls_poly1305_context *poly, const uint8_t *p, size_t len)
+{
+    static const uint8_t zeros[16];
+
+    must(mbedtls_poly1305_update(poly, p, len));
+    must(mbedtls_poly1305_update(poly, zeros, (16 - len % 16) % 16));
+}
+
+/* RFC 8439, 2.8. */
+static void aead_tag(mbedtls_poly1305_context *poly, uint8_t tag[16], struct bytes associated,
+                     const uint8_t *data, size_t len)
+{
+    uint8_t lengths[16];
+
+    for (unsigned i = 0; i < 8; i++) {
+        lengths[i] = (uint8_t)((uint64_t)associated.len >> 8 * i);
+        lengths[8 + i] = (uint8_t)((uint64_t)len >> 8 * i);
+    }
+    poly1305_padded(poly, associated.p, associated.len);
+    poly1305_padded(poly, data, len);
+    must(mbedtls_poly1305_update(poly, lengths, sizeof lengths));
+    must(mbedtls_poly1305_finish(poly, tag));
+    mbedtls_poly1305_free(poly);
+}
+
+/* Out of its two ciphers, because Mbed TLS's own composition deciphers while it checks, and what
+ * fails is gone: a slave tries the keys of several sessions on one message. */
+void crypto_aead_seal(uint8_t *data, size_t len, uint8_t tag[16], const uint8_t key[32],
+                      const uint8_t nonce[12], struct bytes associated)
+{
+    mbedtls_chacha20_context chacha;
+    mbedtls_poly1305_context poly;
+
+    aead_start(&chacha, &poly, key, nonce);
+    must(mbedtls_chacha20_update(&chacha, len, data, data));
+    aead_tag(&poly, tag, associated, data, len);
+    mbedtls_chacha20_free(&chacha);
+}
+
+int crypto_aead_open(uint8_t *data, size_t len, const uint8_t tag[16], const uint8_t key[32],
+                     const uint8_t nonce[12], struct bytes associated)
+{
+    mbedtls_chacha20_context chacha;
+    mbedtls_poly1305_context poly;
+    uint8_t expected[16];
+    int err = CRYPTO_ERR_TAG;
+
+    aead_start(&chacha, &poly, key, nonce);
+    aead_tag(&poly, expected, associated, data, len);
+    if (crypto_equal(expected, tag, sizeof expected)) {
+        must(mbedtls_chacha20_update(&chacha, len, data, data));
+        err = 0;
+    }
+    mbedtls_chacha20_free(&chacha);
+    crypto_wipe(expected, sizeof expected);
+    return err;
 }
 
 #if STS_SEED

@@ -2,8 +2,9 @@
  * getrandom(2).
  *
  * Keys and secrets are the caller's arrays; this module keeps none. What it needs for itself (the
- * blocks of the AES key schedule, the numbers of the curve) it wipes before it returns. All
- * functions return 0 or an enum crypto_err; on an error every output is zero. */
+ * blocks of the AES key schedule, the numbers of the curve) it wipes before it returns. What can
+ * fail returns 0 or an enum crypto_err; on an error every output is zero, but for crypto_aead_open
+ * which leaves its message as it is. */
 #ifndef STS_CRYPTO_H
 #define STS_CRYPTO_H
 
@@ -12,9 +13,11 @@
 
 #define CRYPTO_ERRORS(X) \
     X(CRYPTO_ERR_RANDOM, -1, "the kernel gives no random bytes") \
-    X(CRYPTO_ERR_POINT, -2, "not a point of the curve") \
+    X(CRYPTO_ERR_POINT, -2, "not a point of the curve, or one of low order") \
     X(CRYPTO_ERR_ARENA, -3, "the arena for big numbers is too small (CRYPTO_ARENA_BYTES)") \
-    X(CRYPTO_ERR_LIBRARY, -4, "Mbed TLS failed")
+    X(CRYPTO_ERR_LIBRARY, -4, "Mbed TLS failed") \
+    X(CRYPTO_ERR_TAG, -5, "does not authenticate") \
+    X(CRYPTO_ERR_BASE64, -6, "not base64, or too long")
 
 enum crypto_err {
 #define CRYPTO_ERR_ENTRY(name, value, text) name = (value),
@@ -35,6 +38,50 @@ void crypto_wipe(void *p, size_t len);
 /* Writes `len` bytes as base64 (RFC 4648, section 4): 4 characters for each 3 bytes begun, no
  * terminating zero. Takes the same time whatever the bytes are. */
 void crypto_base64(char *to, const uint8_t *from, size_t len);
+
+/* Reads base64 as crypto_base64 writes it, padding included; *len is the number of bytes. Which
+ * characters they are does not show in the time it takes. CRYPTO_ERR_BASE64: another character, a
+ * missing or needless one, or more than `to_size` bytes; `to` is zero then. */
+int crypto_base64_decode(uint8_t *to, size_t to_size, size_t *len, const char *from,
+                         size_t from_len) __attribute__((warn_unused_result));
+
+/* Whether two secrets are equal, in a time that depends on their length alone. */
+bool crypto_equal(const uint8_t *a, const uint8_t *b, size_t len)
+    __attribute__((warn_unused_result));
+
+/* SHA-256 (FIPS 180-4) of all parts, one after the other. */
+void crypto_sha256(uint8_t digest[32], const struct bytes *parts, size_t parts_count);
+
+/* HMAC-SHA-256 (RFC 2104) of all parts, one after the other. `mac` may be where `key` is. */
+void crypto_hmac_sha256(uint8_t mac[32], const uint8_t key[32], const struct bytes *parts,
+                        size_t parts_count);
+
+/* Draws an X25519 key pair, RFC 7748, 6.1. The private key is stored clamped, as `wg genkey` has
+ * it. CRYPTO_ERR_RANDOM. */
+int crypto_x25519_keypair(uint8_t private_key[32], uint8_t public_key[32])
+    __attribute__((warn_unused_result));
+
+/* The public key of a private one. Any 32 bytes are a private key. */
+void crypto_x25519_public(uint8_t public_key[32], const uint8_t private_key[32]);
+
+/* X25519(private_key, public_key). CRYPTO_ERR_POINT when the result is zero, which is so for the
+ * points of low order and for no others. RFC 7748, 6.1. */
+int crypto_x25519_shared(uint8_t secret[32], const uint8_t private_key[32],
+                         const uint8_t public_key[32]) __attribute__((warn_unused_result));
+
+/* Whether a public key is one of those that crypto_x25519_shared refuses. Some thousand times as
+ * fast: it is a table, so that a file of peers can be checked when it is read. */
+bool crypto_x25519_low_order(const uint8_t public_key[32]);
+
+/* Enciphers `len` bytes in place with ChaCha20-Poly1305 and makes the tag. RFC 8439, 2.8. */
+void crypto_aead_seal(uint8_t *data, size_t len, uint8_t tag[16], const uint8_t key[32],
+                      const uint8_t nonce[12], struct bytes associated);
+
+/* Checks the tag; then, only if it is right, deciphers in place. CRYPTO_ERR_TAG: nothing was
+ * deciphered, `data` is as it was and another key may be tried on it. */
+int crypto_aead_open(uint8_t *data, size_t len, const uint8_t tag[16], const uint8_t key[32],
+                     const uint8_t nonce[12], struct bytes associated)
+    __attribute__((warn_unused_result));
 
 #if STS_SEED
 

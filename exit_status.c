@@ -35,22 +35,26 @@ int exit_status_of_session(const struct session *s)
     switch (s->end) {
     case SESSION_END_NONE:
     case SESSION_END_STOPPED:
-    case SESSION_END_KILLED:
         return EX_OK;
     case SESSION_END_CLIENT:
         return of_failure(&s->failure);
     case SESSION_END_HANDSHAKE:
     case SESSION_END_UNSETTLED:
+    case SESSION_END_UNRECEIPTED:
         return EX_TEMPFAIL;
+    case SESSION_END_STORE:
+        return s->store_status;
     case SESSION_END_CRYPTO:
         return EX_SOFTWARE;
     }
     return EX_SOFTWARE;
 }
 
-int exit_status_of_send(enum session_err err)
+int exit_status_of_send(const struct session *s, enum session_err err)
 {
     switch (err) {
+    case SESSION_ERR_ID:
+        return s->store_status;
     case SESSION_ERR_LONG:
     case SESSION_ERR_NUL:
         return EX_DATAERR;

@@ -9,6 +9,6 @@ int exit_status_of_session(const struct session *s);
 
 /* The status for a message that session_send refused (not for SESSION_ERR_FULL and
  * SESSION_ERR_NOT_READY, which are no end). */
-int exit_status_of_send(enum session_err err);
+int exit_status_of_send(const struct session *s, enum session_err err);
 
 #endif

@@ -39,15 +39,15 @@
 /* The largest PUBLISH we make. */
 #define CLIENT_PUBLISH_MAX_BYTES \
     (MQTT_FIXED_HEADER_MAX_BYTES + 2 + CONF_VALUE_MAX_CHARS + 2 + PAYLOAD_MAX_BYTES)
-/* Packets waiting to be sent or acknowledged. Twice the largest, so one always fits whatever the
- * gap at the end of the ring. */
-#define CLIENT_RING_BYTES (2 * CLIENT_PUBLISH_MAX_BYTES)
+/* Packets waiting to be sent or acknowledged: the largest always fits an empty ring, and the rest
+ * lets many small ones be in flight while a large one is. */
+#define CLIENT_RING_BYTES (CLIENT_PUBLISH_MAX_BYTES + 8192)
 #define CLIENT_FLIGHTS_MAX 64       /* PUBLISH packets in the ring; mosquitto_pub keeps 20 */
 /* QoS 2 packets in the ring. mosquitto handles 20 at a time by default, and delivers what is beyond
  * them out of order, or closes the connection. */
 #define CLIENT_QOS2_FLIGHTS_MAX 20
 #define CLIENT_ACKS_BYTES 2048      /* 512 acknowledgements of 4 bytes between two writes */
-/* CONNECT with five strings at their limit, a SUBSCRIBE of all filters, a PUBREL for each flight. */
+/* CONNECT with five strings at their limit, a SUBSCRIBE of all filters, a PUBREL for each flight */
 #define CLIENT_CONTROL_BYTES \
     ((5 + 10 + 5 * (2 + CONF_VALUE_MAX_CHARS)) + \
      (5 + 2 + CONF_SUBTOPS_MAX * (2 + CONF_VALUE_MAX_CHARS + 1)) + 4 * CLIENT_FLIGHTS_MAX)
@@ -56,12 +56,9 @@
 #define CLIENT_BACKOFF_MAX_MS 60000
 #define CLIENT_LINGER_MS 1000       /* for the broker to close after our DISCONNECT */
 
-/* ---- STS ---- */
-
-#define STS_OUTBOX_MAX 8            /* messages waiting to leave: each type once at most */
-
 /* ---- STS/1 ---- */
 
+#define STS_OUTBOX_MAX 8            /* messages waiting to leave: each type once at most */
 #define STS1_ID_CHARS 31
 #define STS1_PACKET_MAX_BYTES 1024  /* the original's buffer for a whole MQTT packet */
 /* What an MQTT PUBLISH of that size holds beside topic and payload at QoS 0. */
@@ -69,13 +66,29 @@
 #define STS1_BLOCK_BYTES 16         /* AES */
 /* The longest handshake message, RDYREQ: "RDYREQ:" "X" 64 digits "Y" 64 digits. */
 #define STS1_HANDSHAKE_MAX_BYTES (7 + 1 + 64 + 1 + 64)
-/* What sts_pull writes at most: that, or KILL. */
+/* What sts_pull writes at most, with STS/2 too: that. */
 #define STS_CONTROL_MAX_BYTES STS1_HANDSHAKE_MAX_BYTES
 #define STS1_INITREQ_RETRY_MS 2000  /* same ids again, for a slave that subscribes late */
 #define STS1_RDYREQ_RETRY_MS 1000   /* another key, for an original that refused the secret */
 #define STS1_SHOWN_KEYS_MAX 32      /* keys a master shows in one handshake, then shows the last */
 #define STS1_REDRAW_MAX 64          /* draws for a secret nobody refuses: 0.12^64 never happens */
 #define STS1_GUARD_MS 1500          /* the original slave reads as encrypted 1 s after RDYACK */
+
+/* ---- STS/2 ---- */
+
+#define PEERS_MAX 4096              /* devices that one slave or collector knows */
+#define PEER_NAME_MAX_CHARS 31
+#define STS_ID_MAX INT64_MAX        /* ids are 1 .. 2^63-1 */
+#define STS2_PENDING_MAX 8          /* handshakes that a slave has answered and nobody confirmed */
+#define STS2_INITREQ_RETRY_MS 1000  /* first wait for INITACK, doubled each time */
+#define STS2_QUESTIONS_MAX 3        /* RDYACKs without an answer, one each `keepalive` */
+#define STS2_SILENCE_MAX 4          /* times `keepalive` that a slave hears nothing */
+#define STS2_KILLS_MAX 2            /* that one end sends in one session */
+/* Handshake messages read: junk costs one X25519 each, an authentic INITREQ five with its answer.
+ * A burst is what can be pending; after it 8 a second, which a flood shares with honest masters. */
+#define STS2_HANDSHAKES_BURST 8
+#define STS2_HANDSHAKE_EVERY_MS 125
+#define PUSH_WINDOW_IDS 32          /* ids above the floor that a collector remembers of one key */
 
 /* ---- Mbed TLS's buffer allocator (bignum and curve arithmetic of secp256k1) ---- */
 
@@ -94,6 +107,13 @@
 /* Standard output is written in pieces of this size: PIPE_BUF, so that a pipe which polls writable
  * takes a whole piece without blocking (pipe(7)). */
 #define RECV_OUT_BYTES 4096
+
+/* ---- the state file ---- */
+
+/* How often, and how far apart, a sender tries to get the lock that another one holds for a write:
+ * 2 s, which is long for a sync. */
+#define STORE_LOCK_TRIES 200
+#define STORE_LOCK_WAIT_MS 10
 
 /* ---- log ---- */
 

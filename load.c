@@ -29,11 +29,13 @@ static ssize_t read_all(int fd, char *to, size_t size)
 
 static void warn_of_readers(int fd, const struct conf *conf, const char *file, struct log *log)
 {
+    const bool psk = conf->origin[CONF_PSK].layer == CONF_LAYER_FILE;
     struct stat status;
 
-    if (conf->password.set && conf->origin[CONF_PASSWORD].layer == CONF_LAYER_FILE &&
+    if ((psk || conf->origin[CONF_PASSWORD].layer == CONF_LAYER_FILE) &&
         fstat(fd, &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)))
-        log_warn(log, "%s holds a password and can be read by others: chmod 600 %s", file, file);
+        log_warn(log, "%s holds a %s and can be read by others: chmod 600 %s", file,
+                 psk ? "psk" : "password", file);
 }
 
 /* Its own function, so that the text of the file is off the stack (and wiped) afterwards. */

@@ -1,10 +1,13 @@
 /* main.c - the command line; owns all state of the program. */
 #include <string.h>
+#include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "clock.h"
 #include "fmt.h"
+#include "keyring.h"
+#include "keys.h"
 #include "load.h"
 #include "oneshot.h"
 #include "shell.h"
@@ -22,6 +25,9 @@ static struct {
     } room;
 } app;
 
+/* Apart from the rest: it grows with the peers that a collector may have. */
+static struct keyring keyring;
+
 /* ---- help ---- */
 
 static const char usage[] =
@@ -34,6 +40,7 @@ static const char usage[] =
     "    -n COUNT   with -r: end after COUNT messages\n"
     "    -j         with -r: one JSON object a line\n"
     "\n"
+    "  -k FILE      make a private key in FILE, and print its public key\n"
     "  -c FILE      config file: key = value lines\n"
     "  -o KEY=VALUE set or override a key of the config (repeatable)\n"
     "  -w SECONDS   give up after that long in all (exit status 75)\n"
@@ -41,8 +48,8 @@ static const char usage[] =
     "  -V           print the version     -h  print this\n"
     "\n"
     "exit status: 0 done, 64 bad flags, 65 bad data, 66 unreadable file, 68 host not\n"
-    "found, 69 broker unreachable or gone, 74 output error, 75 not now, 76 protocol\n"
-    "error, 77 refused, 78 bad config\n";
+    "found, 69 broker unreachable or gone, 73 cannot create, 74 cannot write, 75 not\n"
+    "now, 76 protocol error, 77 refused, 78 bad config\n";
 
 /* Help that nobody can read is no failure of the program. */
 static int print(const char *text)
@@ -52,7 +59,7 @@ static int print(const char *text)
 
 /* ---- flags ---- */
 
-/* Walks over the arguments: flags may be joined (-vj), a value may stand behind its flag or next. */
+/* Walks over the arguments: flags may be joined (-vj), a value stands behind its flag or next. */
 struct flags {
     char **next;            /* the argument after the current one */
     const char *rest;       /* of the current argument */
@@ -109,7 +116,7 @@ static int bad_flag(int flag, const char *what)
 static int set_action(struct options *options, enum options_action action, int flag)
 {
     if (options->action != ACTION_SHELL)
-        return bad_flag(flag, "does not go with another of -s, -l and -r");
+        return bad_flag(flag, "does not go with another of -k, -s, -l and -r");
     options->action = action;
     return EX_OK;
 }
@@ -140,6 +147,11 @@ static int take_flag(struct options *options, struct flags *flags, int flag)
             return bad_flag(flag, "is given twice");
         options->config = flag_value(flags);
         return options->config ? EX_OK : bad_flag(flag, "needs a file");
+    case 'k':
+        options->key = flag_value(flags);
+        if (!options->key)
+            return bad_flag(flag, "needs a file");
+        return set_action(options, ACTION_KEY, flag);
     case 'o':
         return take_override(options, flag_value(flags));
     case 's':
@@ -176,8 +188,10 @@ static int check_flags(const struct options *options)
         return bad_flag('n', "goes with -r only");
     if (options->json && !receive)
         return bad_flag('j', "goes with -r only");
-    if (options->give_up_s && options->action == ACTION_SHELL)
+    if (options->give_up_s && (options->action == ACTION_SHELL || options->action == ACTION_KEY))
         return bad_flag('w', "goes with -s, -l or -r only");
+    if (options->action == ACTION_KEY && (options->config || options->overrides_count > 0))
+        return bad_flag('k', "needs no config");
     return EX_OK;
 }
 
@@ -216,7 +230,14 @@ static int needs(const char *flag, const char *key)
 /* What conf_finish cannot know: which end of the connection this run uses. */
 static int check_topics(const struct options *options, const struct conf *conf)
 {
-    if (options->action == ACTION_RECEIVE)
+    const bool receive = options->action == ACTION_RECEIVE;
+
+    if (conf->mode == (receive ? STS_SENDER : STS_COLLECTOR)) {
+        log_error(&app.log, "%s: sts_mode: %s goes with %s only", conf->name,
+                  sts_mode_name(conf->mode), receive ? "-s and -l" : "-r");
+        return EX_CONFIG;
+    }
+    if (receive)
         return conf->subtop_count > 0 ? EX_OK : needs("-r", "subtop");
     if (!conf->pubtop.set)
         return needs(options->action == ACTION_SEND_LINES ? "-l" : "-s", "pubtop");
@@ -229,6 +250,7 @@ static int run_oneshot(void)
         .options = &app.options,
         .log = &app.log,
         .conf = &app.conf,
+        .keyring = &keyring,
         .session = &app.session,
         .give_up_ms = UINT64_MAX,
     };
@@ -236,6 +258,9 @@ static int run_oneshot(void)
 
     if (status == EX_OK)
         status = check_topics(&app.options, &app.conf);
+    if (status == EX_OK)
+        status = keyring_load(&keyring, &app.conf,
+                              app.options.action == ACTION_SEND_LINES, &app.log);
     if (status != EX_OK)
         return status;
     run.signals_fd = signals_open(false);
@@ -245,8 +270,10 @@ static int run_oneshot(void)
     }
     if (app.options.give_up_s)
         run.give_up_ms = clock_monotonic_ms() + (uint64_t)app.options.give_up_s * 1000;
-    return app.options.action == ACTION_RECEIVE ? recv_run(&run, &app.room.oneshot)
-                                                : send_run(&run, &app.room.oneshot);
+    status = app.options.action == ACTION_RECEIVE ? recv_run(&run, &app.room.oneshot)
+                                                  : send_run(&run, &app.room.oneshot);
+    keyring_wipe(&keyring);
+    return status;
 }
 
 /* A sender is quiet when all is well, for cron mails what a program says; the others tell what
@@ -269,7 +296,12 @@ int main(int argc, char **argv)
     if (status >= 0)
         return status;
     app.log.level = level_of(&app.options);
+    /* No core dump, and no other process of this user that looks: there are keys in this memory. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
+    if (app.options.action == ACTION_KEY)
+        return keys_make(app.options.key, &app.log);
     if (app.options.action == ACTION_SHELL)
-        return shell_run(&app.room.shell, &app.session, &app.conf, &app.options, &app.log);
+        return shell_run(&app.room.shell, &app.session, &keyring, &app.conf, &app.options,
+                         &app.log);
     return run_oneshot();
 }

@@ -20,6 +20,13 @@
 
 #define MBEDTLS_BASE64_C
 
+/* ---- STS/2: X25519, ChaCha20-Poly1305, SHA-256 ---- */
+
+#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED    /* its curve alone; Mbed TLS's is slower */
+#define MBEDTLS_CHACHA20_C
+#define MBEDTLS_POLY1305_C
+#define MBEDTLS_SHA256_C
+
 #if STS_SEED
 
 /* ---- STS/1: memory for big numbers ---- */

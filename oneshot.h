@@ -11,6 +11,7 @@ struct oneshot {
     const struct options *options;
     struct log *log;
     struct conf *conf;
+    struct keyring *keyring;
     struct session *session;
     int signals_fd;
     uint64_t give_up_ms;        /* -w as a moment; UINT64_MAX: none */

@@ -13,6 +13,7 @@ enum options_action {
     ACTION_SEND_INPUT,  /* -s - */
     ACTION_SEND_LINES,  /* -l */
     ACTION_RECEIVE,     /* -r */
+    ACTION_KEY,         /* -k FILE */
 };
 
 struct options {
@@ -21,6 +22,7 @@ struct options {
     const char *overrides[OPTIONS_OVERRIDES_MAX];   /* -o, in order */
     int overrides_count;
     const char *message;        /* of -s */
+    const char *key;            /* of -k */
     uint64_t count;             /* -n; 0: no limit */
     uint32_t give_up_s;         /* -w; 0: no limit */
     bool json;                  /* -j */

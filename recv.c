@@ -1,10 +1,10 @@
-/* recv.c - one-shot receiving: -r. One payload a line on standard output, or with -j one JSON object
- * a line.
+/* recv.c - one-shot receiving: -r. One payload a line on standard output, or with -j one JSON
+ * object a line.
  *
  * A message is put into the output buffer as room allows; it is taken from the session when all of
  * it is there, and acknowledged to the broker when all of the buffer is written. Standard output is
- * written only after poll said that it takes a piece, so a slow reader never keeps us from answering
- * the keepalive. */
+ * written only after poll said that it takes a piece, so a slow reader never keeps us from
+ * answering the keepalive. */
 #include "oneshot.h"
 
 #include <errno.h>
@@ -18,7 +18,7 @@
 #include "json.h"
 #include "signals.h"
 
-#define PIECES_MAX 5
+#define PIECES_MAX 8
 #define JSON_HEAD_BYTES 64
 
 struct piece {
@@ -32,10 +32,11 @@ struct recv {
     size_t start, len;          /* output[start..len-1] is not written yet */
     struct piece pieces[PIECES_MAX];    /* the message that is being put into output */
     size_t pieces_count, piece, offset; /* how far that got; piece == pieces_count: no message */
-    uint8_t head[JSON_HEAD_BYTES];
+    uint8_t head[JSON_HEAD_BYTES], number[JSON_HEAD_BYTES];
     uint64_t count;             /* messages put into output whole */
     uint64_t late;              /* messages of a session that came after the last one asked for */
     bool enough;                /* no further message is wanted */
+    bool signalled;             /* a signal came: the next one drops what is not written */
     bool gone;                  /* standard output takes no more */
     int status;                 /* what went wrong first; EX_OK: nothing */
 };
@@ -60,6 +61,16 @@ static struct bytes make_head(struct recv *recv)
     fmt_time(&w, clock_wall_ms(), 'T');
     fmt(&w, "Z\",\"topic\":\"");
     return (struct bytes){recv->head, (size_t)(w.p - recv->head)};
+}
+
+/* The end of the string before it, then the id of a push, or the counter within a session. */
+static struct bytes make_number(struct recv *recv, const struct session_message *message)
+{
+    const bool push = recv->run->conf->mode == STS_COLLECTOR;
+    struct wr w = wr_over(recv->number, sizeof recv->number);
+
+    fmt(&w, "\",\"%s\":%llu,\"", push ? "id" : "counter", (unsigned long long)message->number);
+    return (struct bytes){recv->number, (size_t)(w.p - recv->number)};
 }
 
 /* UTF-8, which a zero byte is a part of here: MQTT's own strings alone cannot hold one. */
@@ -89,7 +100,12 @@ static void begin_message(struct recv *recv, const struct session_message *messa
     }
     add_piece(recv, JSON_RAW, make_head(recv));
     add_piece(recv, JSON_STRING, message->topic);
-    add_piece(recv, JSON_RAW, bytes_of(text ? "\",\"payload\":\"" : "\",\"payload_base64\":\""));
+    if (message->peer) {
+        add_piece(recv, JSON_RAW, bytes_of("\",\"peer\":\""));
+        add_piece(recv, JSON_STRING, bytes_of(message->peer));
+    }
+    add_piece(recv, JSON_RAW, message->has_number ? make_number(recv, message) : bytes_of("\",\""));
+    add_piece(recv, JSON_RAW, bytes_of(text ? "payload\":\"" : "payload_base64\":\""));
     add_piece(recv, text ? JSON_STRING : JSON_BASE64, message->text);
     add_piece(recv, JSON_RAW, bytes_of("\"}\n"));
 }
@@ -138,7 +154,7 @@ static void on_write_error(struct recv *recv, int error)
     if (!meant)
         log_error(recv->run->log, "cannot write standard output: %s", strerror(error));
     if (in_message(recv))
-        session_taken(recv->run->session);
+        session_refuse(recv->run->session);
     recv->start = recv->len = 0;
     recv->piece = recv->pieces_count;
     recv->gone = true;
@@ -192,7 +208,7 @@ static bool take_events(struct recv *recv, uint64_t now_ms)
                 break;
             }
             recv->late++;
-            session_taken(session);
+            session_refuse(session);
             break;
         case SESSION_EV_OVER:
             return false;
@@ -200,13 +216,32 @@ static bool take_events(struct recv *recv, uint64_t now_ms)
     }
 }
 
+/* What is not written is given up: it stays unacknowledged. */
+static void drop_output(struct recv *recv)
+{
+    if (recv->len > 0)
+        stop(recv, EX_TEMPFAIL);
+    recv->gone = true;
+    recv->len = recv->start = 0;
+    if (in_message(recv))
+        session_refuse(recv->run->session);
+    recv->piece = recv->pieces_count;
+}
+
 static void on_signal(struct recv *recv)
 {
-    const int number = signals_read(recv->run->signals_fd);
+    const int number = signals_read(recv->run->signals_fd, NULL);
 
     if (number == 0)
         return;
     log_info(recv->run->log, "stopped by signal %d", number);
+    /* A second one does not wait for answers any more. */
+    if (recv->signalled) {
+        drop_output(recv);
+        session_stop(recv->run->session, clock_monotonic_ms());
+        recv->run->session->stop_until_ms = clock_monotonic_ms();
+    }
+    recv->signalled = true;
     stop(recv, recv->run->options->count > 0 ? EX_TEMPFAIL : EX_OK);
 }
 
@@ -224,7 +259,7 @@ static void on_give_up(struct recv *recv, uint64_t now_ms)
     recv->gone = true;
     recv->len = recv->start = 0;
     if (in_message(recv))
-        session_taken(session);
+        session_refuse(session);
     recv->piece = recv->pieces_count;
     session_stop(session, now_ms);
     session->stop_until_ms = now_ms;
@@ -260,11 +295,11 @@ static void run_session(struct recv *recv)
 
     while (take_events(recv, now_ms)) {
         if (recv->len == 0 && !recv->gone)
-            session_release(session);
+            session_release(session, now_ms);
         if (recv->enough && recv->len == 0)
             session_stop(session, now_ms);
         on_give_up(recv, now_ms);
-        session_pause(session, in_message(recv), now_ms);
+        session_pause(session, in_message(recv) || (recv->enough && recv->len > 0), now_ms);
         session_io(session, 0, now_ms);
         wait_and_move(recv);
         now_ms = clock_monotonic_ms();
@@ -274,14 +309,18 @@ static void run_session(struct recv *recv)
 /* The session is over, but standard output may still have to take what came before. */
 static void drain_output(struct recv *recv)
 {
-    struct pollfd fd = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    struct pollfd fds[2] = {{.fd = STDOUT_FILENO, .events = POLLOUT},
+                            {.fd = recv->run->signals_fd, .events = POLLIN}};
 
     while (recv->len > 0 && !recv->gone) {
         const uint64_t now_ms = clock_monotonic_ms();
-        if (now_ms >= recv->run->give_up_ms)
-            return;
-        if (poll(&fd, 1, clock_poll_timeout(recv->run->give_up_ms, now_ms)) > 0)
-            on_output(recv, fd.revents);
+        if (now_ms >= recv->run->give_up_ms) {
+            on_give_up(recv, now_ms);
+        } else if (poll(fds, 2, clock_poll_timeout(recv->run->give_up_ms, now_ms)) > 0) {
+            on_output(recv, fds[0].revents);
+            if (fds[1].revents != 0 && signals_read(recv->run->signals_fd, NULL) != 0)
+                drop_output(recv);
+        }
     }
 }
 
@@ -295,6 +334,8 @@ static int result(const struct recv *recv)
                  (unsigned long long)recv->late);
     if (recv->status != EX_OK)
         return recv->status;
+    if (recv->run->session->store_status != EX_OK)
+        return recv->run->session->store_status;
     if (options->count > 0 && recv->count == options->count)
         return EX_OK;
     return status == EX_OK && options->count > 0 ? EX_TEMPFAIL : status;
@@ -305,6 +346,7 @@ int recv_run(struct oneshot *run, union oneshot_bytes *bytes)
     struct recv recv = {.run = run, .output = bytes->output};
     const struct session_use use = {
         .conf = run->conf,
+        .keyring = run->keyring,
         .log = run->log,
         .receive = true,
         .patient_slave = true,
@@ -316,5 +358,9 @@ int recv_run(struct oneshot *run, union oneshot_bytes *bytes)
         return EX_OSERR;
     run_session(&recv);
     drain_output(&recv);
+    /* The connection is gone, but what was written has to be remembered all the same: else a broker
+     * that breaks off behind a push could show it to the next run again. */
+    if (recv.len == 0 && !recv.gone)
+        session_release(run->session, clock_monotonic_ms());
     return result(&recv);
 }

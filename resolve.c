@@ -42,7 +42,8 @@ static void look_up(struct resolve *r, const char *host, int family, size_t addr
     char buffer[LOOKUP_BYTES];
     int error;
 
-    if (gethostbyname2_r(host, family, &entry, buffer, sizeof buffer, &found, &error) != 0 || !found)
+    if (gethostbyname2_r(host, family, &entry, buffer, sizeof buffer, &found, &error) != 0 ||
+        !found)
         return;
     for (char **p = found->h_addr_list; *p && r->count < CLIENT_ADDRESSES_MAX; p++) {
         struct resolve_address *to = &r->addresses[r->count++];

@@ -90,6 +90,8 @@ static void say_refused(struct send *send, int err, size_t len)
     if (send->lines)
         log_error(log, "line %llu is refused, those before it are sent:",
                   (unsigned long long)send->count + 1);
+    if (err == SESSION_ERR_ID)
+        return; /* the state file, or the clock, has been complained of already */
     if (err == SESSION_ERR_LONG)
         log_error(log, "%s: %s%zu bytes, the limit is %zu", session_err_text(err), at_least, len,
                   session_text_max(send->run->session));
@@ -98,7 +100,7 @@ static void say_refused(struct send *send, int err, size_t len)
 }
 
 /* True when the message is gone from the input; false: not now, or the run is over. What left with
- * QoS 0 makes room by being written, and nothing would wake us afterwards: so it is written here. */
+ * QoS 0 makes room by being written, and nothing would wake us afterwards: it is written here. */
 static bool send_one(struct send *send, struct bytes message, uint64_t now_ms)
 {
     int err = session_send(send->run->session, message, now_ms);
@@ -115,7 +117,7 @@ static bool send_one(struct send *send, struct bytes message, uint64_t now_ms)
         return false;
     say_refused(send, err, message.len);
     send->given = true;
-    send->status = exit_status_of_send((enum session_err)err);
+    send->status = exit_status_of_send(send->run->session, (enum session_err)err);
     return false;
 }
 
@@ -143,11 +145,14 @@ static void send_messages(struct send *send, uint64_t now_ms)
 
 static void on_signal(struct send *send, uint64_t now_ms)
 {
-    const int number = signals_read(send->run->signals_fd);
+    const int number = signals_read(send->run->signals_fd, NULL);
 
     if (number == 0)
         return;
     log_warn(send->run->log, "stopped by signal %d", number);
+    /* A second one does not wait for answers any more. */
+    if (send->run->session->stopping)
+        send->run->session->stop_until_ms = now_ms;
     give_up(send, EX_TEMPFAIL, now_ms);
 }
 
@@ -188,7 +193,8 @@ static void wait_and_move(struct send *send)
     session_io(send->run->session, fds[2].revents, now_ms);
 }
 
-/* What comes in while sending is not asked for: shown at -v, and acknowledged. */
+/* What comes in while sending is not asked for: it is shown at -v, and to the other end of an STS/2
+ * session it counts as not received. */
 static bool take_events(struct send *send, uint64_t now_ms)
 {
     struct session *session = send->run->session;
@@ -197,17 +203,18 @@ static bool take_events(struct send *send, uint64_t now_ms)
     for (;;) {
         switch (session_next(session, &message, now_ms)) {
         case SESSION_EV_NONE:
-            session_release(session);
+            session_release(session, now_ms);
             return true;
         case SESSION_EV_READY:
             break;
         case SESSION_EV_MESSAGE:
             log_info(send->run->log, "received: %.*s", (int)message.text.len,
                      (const char *)message.text.p);
-            session_taken(session);
+            session_refuse(session);
             break;
         case SESSION_EV_KILLED:
-            if (!send->given || !session_settled(session))
+            /* What was given may still be on its way to the broker; what was not never will be. */
+            if (!send->given)
                 give_up(send, EX_UNAVAILABLE, now_ms);
             break;
         case SESSION_EV_OVER:
@@ -224,8 +231,10 @@ static void run_session(struct send *send)
     while (take_events(send, now_ms)) {
         on_give_up(send, now_ms);
         send_messages(send, now_ms);
-        if (send->given && session_settled(session))
+        if (send->given && !session->stopping && session_settled(session)) {
             session_stop(session, now_ms);
+            continue;   /* there may be nothing left to wait for */
+        }
         session_io(session, 0, now_ms);
         wait_and_move(send);
         now_ms = clock_monotonic_ms();
@@ -237,11 +246,17 @@ static int result(struct send *send)
     const struct session *session = send->run->session;
     int status = exit_status_of_session(session);
 
-    if (status == EX_OK && session->client.qos0_lost) {
+    /* Receipts say more than the broker could. */
+    if (status == EX_OK && session->client.qos0_lost && !session_has_receipts(session)) {
         log_error(send->run->log, "the connection broke before the broker confirmed what was sent "
                                   "with QoS 0: some of it may be lost");
         status = EX_UNAVAILABLE;
     }
+    if (session->end == SESSION_END_UNSETTLED && send->status == EX_OK)
+        log_error(send->run->log, "not everything was confirmed within %u s",
+                  send->run->conf->timeout_s);
+    if (session->end == SESSION_END_UNRECEIPTED)
+        log_error(send->run->log, "the other end did not say that it has every message");
     return send->status != EX_OK ? send->status : status;
 }
 
@@ -291,6 +306,7 @@ static int take_input(struct send *send)
         return EX_OK;
     case ACTION_SHELL:
     case ACTION_RECEIVE:
+    case ACTION_KEY:
         break;
     }
     return EX_SOFTWARE;
@@ -305,7 +321,7 @@ static int check_one(struct send *send)
     if (err == 0)
         return EX_OK;
     say_refused(send, err, message.len);
-    return exit_status_of_send((enum session_err)err);
+    return exit_status_of_send(send->run->session, (enum session_err)err);
 }
 
 int send_run(struct oneshot *run, union oneshot_bytes *bytes)
@@ -314,8 +330,10 @@ int send_run(struct oneshot *run, union oneshot_bytes *bytes)
     int status = take_input(&send);
     const struct session_use use = {
         .conf = run->conf,
+        .keyring = run->keyring,
         .log = run->log,
         .early = true,
+        .many = send.lines,
         .give_up_ms = send.lines ? (uint64_t)run->conf->timeout_s * 1000 : 0,
     };
 

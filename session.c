@@ -1,9 +1,11 @@
 /* session.c - see session.h. */
-#include "session.h"
-
-#include "session_say.h"
+#include "session_private.h"
 
 #include <string.h>
+#include <sysexits.h>
+
+#include "fmt.h"
+#include "session_say.h"
 
 #define ENTRY_TEXT(name, value, text) \
     case name: \
@@ -17,25 +19,43 @@ const char *session_err_text(int err)
     return "no error";
 }
 
-static bool has_sts(const struct session *s)
+bool session_has_sts(const struct session *s)
 {
-    return s->use.conf->mode != STS_NOSEC;
+    return s->use.conf->mode == STS_MASTER || s->use.conf->mode == STS_SLAVE;
 }
 
-static uint64_t timeout_ms(const struct session *s)
+bool session_has_receipts(const struct session *s)
+{
+    return session_has_sts(s) && s->use.conf->cipher == STS_CHACHAPOLY;
+}
+
+static bool is_sts1(const struct session *s)
+{
+    return session_has_sts(s) && s->use.conf->cipher != STS_CHACHAPOLY;
+}
+
+uint64_t session_timeout_ms(const struct session *s)
 {
     return (uint64_t)s->use.conf->timeout_s * 1000;
 }
 
-static struct bytes pubtop(const struct session *s)
+struct bytes session_pubtop(const struct session *s)
 {
     return bytes_of(s->use.conf->pubtop.text);
 }
 
+/* The first of its kind is told, and then when the count has doubled. */
+void session_count_drop(struct session *s, const char *why)
+{
+    s->dropped++;
+    if ((s->dropped & (s->dropped - 1)) == 0)
+        log_debug(s->use.log, "dropped a payload: %s (%llu so far)", why,
+                  (unsigned long long)s->dropped);
+}
+
 /* ---- the end ---- */
 
-/* Begins to close, for good. What comes of it is SESSION_EV_OVER. */
-static void finish(struct session *s, enum session_end end, uint64_t now_ms)
+void session_finish(struct session *s, enum session_end end, uint64_t now_ms)
 {
     if (s->end != SESSION_END_NONE)
         return;
@@ -63,139 +83,24 @@ static enum session_event failed(struct session *s, const struct client_failure 
     return over(s);
 }
 
-/* ---- STS ---- */
-
-/* Moves what STS has to send into the connection. */
-static void pump_sts(struct session *s, uint64_t now_ms)
-{
-    uint8_t bytes[STS_CONTROL_MAX_BYTES];
-    const uint8_t qos = s->use.conf->qos;
-
-    while (s->end == SESSION_END_NONE &&
-           client_room(&s->client, pubtop(s).len, sizeof bytes, qos)) {
-        struct wr w = wr_over(bytes, sizeof bytes);
-        struct wr payload;
-        const int len = sts_pull(&s->sts, &w, now_ms);
-        if (len < 0)
-            finish(s, SESSION_END_CRYPTO, now_ms);
-        if (len <= 0)
-            return;
-        if (client_publish(&s->client, &payload, pubtop(s), (size_t)len, qos, false, now_ms) < 0)
-            return;
-        wr_put(&payload, bytes, (size_t)len);
-        client_commit(&s->client);
-    }
-}
-
-static void begin_sts(struct session *s, uint64_t now_ms)
-{
-    if (s->sts.step != STS_STEP_IDLE || s->stopping)
-        return;
-    if (sts_start(&s->sts, now_ms) < 0) {
-        finish(s, SESSION_END_CRYPTO, now_ms);
-        return;
-    }
-    if (s->use.conf->mode == STS_SLAVE) {
-        log_info(s->use.log, "waiting for a master");
-        if (!s->use.patient_slave)
-            s->slave_until_ms = now_ms + timeout_ms(s);
-    }
-}
-
-static enum session_event sts_killed(struct session *s, uint64_t now_ms)
-{
-    s->ready = false;
-    log_info(s->use.log, "the %s ended the session",
-             s->use.conf->mode == STS_SLAVE ? "master" : "slave");
-    if (s->use.conf->mode == STS_MASTER || s->stopping)
-        finish(s, SESSION_END_KILLED, now_ms);
-    return SESSION_EV_KILLED;
-}
-
-static enum session_event sts_timed_out(struct session *s, uint64_t now_ms)
-{
-    s->ready = false;
-    if (s->use.conf->mode == STS_MASTER) {
-        log_error(s->use.log, "no slave answered within %u s", s->use.conf->timeout_s);
-        finish(s, SESSION_END_HANDSHAKE, now_ms);
-    } else {
-        log_warn(s->use.log, "the master did not finish its handshake within %u s",
-                 s->use.conf->timeout_s);
-    }
-    return SESSION_EV_NONE;
-}
-
-static enum session_event on_sts_event(struct session *s, enum sts_event event, uint64_t now_ms)
-{
-    switch (event) {
-    case STS_EV_NONE:
-        return SESSION_EV_NONE;
-    case STS_EV_STARTED:
-        log_info(s->use.log, "a master began a handshake");
-        return SESSION_EV_NONE;
-    case STS_EV_ESTABLISHED:
-        s->slave_until_ms = UINT64_MAX;
-        log_info(s->use.log, "session established");
-        return SESSION_EV_NONE;
-    case STS_EV_TEXT:
-        s->received++;
-        return SESSION_EV_MESSAGE;
-    case STS_EV_KILLED:
-        return sts_killed(s, now_ms);
-    case STS_EV_RESTARTED:
-        s->ready = false;
-        log_warn(s->use.log, "the master began anew: its last session did not end with KILL");
-        return SESSION_EV_NONE;
-    case STS_EV_DROPPED:
-        log_debug(s->use.log, "dropped a payload that makes no sense here (%llu so far)",
-                  (unsigned long long)s->sts.dropped);
-        return SESSION_EV_NONE;
-    case STS_EV_TIMEOUT:
-        return sts_timed_out(s, now_ms);
-    case STS_EV_FAILED:
-        log_error(s->use.log, "%s", crypto_err_text(s->sts.crypto_err));
-        finish(s, SESSION_END_CRYPTO, now_ms);
-        return SESSION_EV_NONE;
-    }
-    return SESSION_EV_NONE;
-}
-
-/* A retained payload is one that somebody left behind, not one that the other end sent now. */
-static enum session_event take_sts(struct session *s, const struct mqtt_publish *publish,
-                                   struct session_message *message, uint64_t now_ms)
-{
-    enum session_event event = SESSION_EV_NONE;
-
-    if (publish->retain)
-        log_debug(s->use.log, "dropped a retained payload on %.*s", (int)publish->topic.len,
-                  (const char *)publish->topic.p);
-    else
-        event = on_sts_event(s,
-                             sts_take(&s->sts, &message->text,
-                                      client_payload(&s->client, publish), publish->payload.len,
-                                      now_ms),
-                             now_ms);
-    if (event != SESSION_EV_MESSAGE)
-        client_taken(&s->client);
-    return event;
-}
-
 /* ---- events of the connection ---- */
 
 static void on_subscribed(struct session *s, uint64_t now_ms)
 {
     for (size_t i = 0; i < s->use.conf->subtop_count; i++)
         log_info(s->use.log, "subscribed to %s", s->use.conf->subtop[i].text);
-    if (has_sts(s))
-        begin_sts(s, now_ms);
+    if (session_has_sts(s))
+        session_sts_begin(s, now_ms);
 }
 
 static enum session_event on_message(struct session *s, const struct mqtt_publish *publish,
                                      struct session_message *message, uint64_t now_ms)
 {
-    message->topic = publish->topic;
-    if (has_sts(s))
-        return take_sts(s, publish, message, now_ms);
+    *message = (struct session_message){.topic = publish->topic};
+    if (session_has_sts(s))
+        return session_sts_take(s, publish, message, now_ms);
+    if (s->use.conf->mode == STS_COLLECTOR)
+        return session_push_take(s, publish, message);
     message->text = publish->payload;
     s->received++;
     return SESSION_EV_MESSAGE;
@@ -243,10 +148,10 @@ static void check_stopping(struct session *s, uint64_t now_ms)
 {
     if (!s->stopping || s->end != SESSION_END_NONE)
         return;
-    if (s->sts.outbox_len == 0 && session_settled(s))
-        finish(s, SESSION_END_STOPPED, now_ms);
+    if ((!session_has_sts(s) || !sts_open(&s->sts)) && session_settled(s))
+        session_finish(s, session_sts_result(s), now_ms);
     else if (now_ms >= s->stop_until_ms)
-        finish(s, SESSION_END_UNSETTLED, now_ms);
+        session_finish(s, SESSION_END_UNSETTLED, now_ms);
 }
 
 /* What is due, once the connection has nothing more to tell. */
@@ -254,15 +159,9 @@ static enum session_event settle_down(struct session *s, uint64_t now_ms)
 {
     enum session_event event = SESSION_EV_NONE;
 
-    if (has_sts(s)) {
-        if (now_ms >= sts_deadline(&s->sts))
-            event = on_sts_event(s, sts_tick(&s->sts, now_ms), now_ms);
-        pump_sts(s, now_ms);
-        if (now_ms >= s->slave_until_ms && s->end == SESSION_END_NONE) {
-            log_error(s->use.log, "no master came within %u s", s->use.conf->timeout_s);
-            finish(s, SESSION_END_HANDSHAKE, now_ms);
-        }
-    }
+    s->look_again = false;
+    if (session_has_sts(s))
+        event = session_sts_work(s, now_ms);
     check_stopping(s, now_ms);
     if (event == SESSION_EV_NONE && !s->ready && session_ready(s, now_ms)) {
         s->ready = true;
@@ -292,24 +191,48 @@ enum session_event session_next(struct session *s, struct session_message *messa
 
 void session_init(struct session *s, const struct session_use *use)
 {
-    const struct conf *conf = use->conf;
-
     s->use = *use;
-    s->running = s->stopping = s->ready = false;
+    s->running = s->stopping = s->killed = s->ready = s->look_again = false;
     s->end = SESSION_END_NONE;
     s->failure = (struct client_failure){0};
+    s->store_status = EX_OK;
     s->slave_until_ms = UINT64_MAX;
-    s->sent = s->received = s->skipped = 0;
-    sts_init(&s->sts, conf->mode, conf->cipher, pubtop(s).len, timeout_ms(s));
+    s->sent = s->received = s->skipped = s->dropped = s->replays = s->unwritten = 0;
+    s->sent_before = 0;
+    s->shortfall = false;
+    s->push.open = false;
+    if (session_has_sts(s))
+        session_sts_init(s);
+}
+
+/* A collector has to come back under the name that its messages wait for. It is made of the public
+ * key, which tells nothing that its peers' files do not. */
+static void derive_client_id(const struct session *s, char *id, size_t id_size)
+{
+    const struct bytes parts[] = {bytes_of("sts client id"), {s->use.keyring->own.public_key, 32}};
+    struct wr w = wr_over((uint8_t *)id, id_size);
+    uint8_t digest[32];
+
+    crypto_sha256(digest, parts, 2);
+    fmt(&w, "sts-");
+    for (int i = 0; i < 8; i++)
+        fmt(&w, "%02x", digest[i]);
+    wr_u8(&w, 0);
 }
 
 int session_start(struct session *s, uint64_t now_ms)
 {
     const struct conf *conf = s->use.conf;
+    char derived_id[4 + 2 * 8 + 1] = "";
+    if (conf->mode == STS_COLLECTOR)
+        derive_client_id(s, derived_id, sizeof derived_id);
     const struct client_use use = {
         .conf = conf,
-        .subscribe = s->use.receive || has_sts(s),
-        .early = s->use.early && !has_sts(s),
+        .client_id = conf->mode == STS_COLLECTOR ? derived_id : NULL,
+        .subscribe = s->use.receive || session_has_sts(s),
+        .quick = session_has_sts(s),
+        .single = s->use.early && !s->use.many && !session_has_sts(s),
+        .early = s->use.early && !session_has_sts(s),
         .give_up_ms = s->use.give_up_ms,
     };
 
@@ -317,7 +240,7 @@ int session_start(struct session *s, uint64_t now_ms)
         log_error(s->use.log, "%s", crypto_err_text(CRYPTO_ERR_RANDOM));
         return CLIENT_ERR_SYSTEM;
     }
-    if (has_sts(s))
+    if (is_sts1(s))
         session_warn_of_sts1(s->use.log);
     log_debug(s->use.log, "connecting to %s port %u as %s", conf->host.text, conf->port,
               s->client.client_id);
@@ -347,7 +270,11 @@ uint64_t session_deadline(const struct session *s)
     due = client_deadline(&s->client);
     if (s->end != SESSION_END_NONE || s->client.paused)
         return due;
-    if (has_sts(s))
+    /* A KILL that was the last word may be on its way: nothing that comes in will wake us. */
+    if (s->look_again)
+        return 0;
+    /* What is due to STS waits for the connection: session_sts_work. */
+    if (session_has_sts(s) && s->client.state == CLIENT_UP)
         due = earlier(due, sts_deadline(&s->sts));
     if (s->stopping)
         due = earlier(due, s->stop_until_ms);
@@ -364,11 +291,31 @@ void session_io(struct session *s, short revents, uint64_t now_ms)
 
 void session_taken(struct session *s)
 {
+    session_push_taken(s);
+    s->unwritten++;
     client_taken(&s->client);
 }
 
-void session_release(struct session *s)
+void session_refuse(struct session *s)
 {
+    s->push.open = false;
+    client_taken(&s->client);
+}
+
+void session_release(struct session *s, uint64_t now_ms)
+{
+    if (s->use.conf->mode == STS_COLLECTOR) {
+        s->store_status = store_sync(&s->use.keyring->store);
+        if (s->store_status != EX_OK) {
+            session_finish(s, SESSION_END_STORE, now_ms);
+            return;
+        }
+    } else if (session_has_sts(s) && s->unwritten > 0) {
+        sts_written(&s->sts, s->unwritten);
+        session_sts_pump(s, now_ms);
+        s->look_again = true;
+    }
+    s->unwritten = 0;
     client_release(&s->client);
 }
 
@@ -381,7 +328,7 @@ bool session_ready(const struct session *s, uint64_t now_ms)
 {
     if (!s->running || s->stopping || s->end != SESSION_END_NONE)
         return false;
-    if (has_sts(s))
+    if (session_has_sts(s))
         return sts_ready(&s->sts, now_ms);
     return s->client.use.early || (s->client.state == CLIENT_UP &&
                                    (s->client.subscribe_id == 0 || !s->client.use.subscribe));
@@ -389,7 +336,7 @@ bool session_ready(const struct session *s, uint64_t now_ms)
 
 size_t session_text_max(const struct session *s)
 {
-    return has_sts(s) ? sts_text_max(&s->sts) : MESSAGE_MAX_BYTES;
+    return session_has_sts(s) ? sts_text_max(&s->sts) : MESSAGE_MAX_BYTES;
 }
 
 int session_check(const struct session *s, struct bytes text)
@@ -397,7 +344,7 @@ int session_check(const struct session *s, struct bytes text)
     if (text.len > session_text_max(s))
         return SESSION_ERR_LONG;
     /* STS/1 fills up with zero bytes: a text ends at the first. */
-    if (has_sts(s) && text.len > 0 && memchr(text.p, 0, text.len))
+    if (is_sts1(s) && text.len > 0 && memchr(text.p, 0, text.len))
         return SESSION_ERR_NUL;
     return 0;
 }
@@ -413,6 +360,8 @@ static int session_err_of(int sts_err)
         return SESSION_ERR_NUL;
     case STS_ERR_ROOM:
         return SESSION_ERR_FULL;
+    case STS_ERR_ID:
+        return SESSION_ERR_ID;
     case STS_ERR_CRYPTO:
         return SESSION_ERR_CRYPTO;
     }
@@ -421,26 +370,33 @@ static int session_err_of(int sts_err)
 
 static int put_text(struct session *s, struct wr *payload, struct bytes text, uint64_t now_ms)
 {
-    if (has_sts(s))
+    if (session_has_sts(s))
         return session_err_of(sts_seal(&s->sts, payload, text, now_ms));
+    if (s->use.conf->mode == STS_SENDER)
+        return session_push_seal(s, payload, text);
     wr_put(payload, text.p, text.len);
     return 0;
+}
+
+static size_t payload_size(const struct session *s, size_t text_len)
+{
+    if (session_has_sts(s))
+        return sts_sealed_size(&s->sts, text_len);
+    return s->use.conf->mode == STS_SENDER ? FIRST_BYTES + text_len : text_len;
 }
 
 int session_send(struct session *s, struct bytes text, uint64_t now_ms)
 {
     const struct conf *conf = s->use.conf;
     struct wr payload;
-    size_t size = text.len;
 
     if (!session_ready(s, now_ms))
         return SESSION_ERR_NOT_READY;
     int err = session_check(s, text);
     if (err < 0)
         return err;
-    if (has_sts(s))
-        size = sts_sealed_size(&s->sts, text.len);
-    if (client_publish(&s->client, &payload, pubtop(s), size, conf->qos, conf->retain, now_ms) < 0)
+    if (client_publish(&s->client, &payload, session_pubtop(s), payload_size(s, text.len),
+                       conf->qos, conf->retain, now_ms) < 0)
         return SESSION_ERR_FULL;
     err = put_text(s, &payload, text, now_ms);
     if (err < 0) {
@@ -463,12 +419,13 @@ void session_stop(struct session *s, uint64_t now_ms)
     if (!s->running || s->stopping)
         return;
     s->stopping = true;
+    s->look_again = true;
     s->ready = false;
     s->slave_until_ms = UINT64_MAX;
-    s->stop_until_ms = s->client.state == CLIENT_UP ? now_ms + timeout_ms(s) : now_ms;
-    if (has_sts(s)) {
-        sts_stop(&s->sts);
-        pump_sts(s, now_ms);
+    s->stop_until_ms = s->client.state == CLIENT_UP ? now_ms + session_timeout_ms(s) : now_ms;
+    if (session_has_sts(s)) {
+        sts_stop(&s->sts, now_ms);
+        session_sts_pump(s, now_ms);
     }
     /* Nothing may come any more that would make session_next look. */
     check_stopping(s, now_ms);
@@ -493,9 +450,18 @@ const char *session_state_text(const struct session *s)
     case CLIENT_UP:
         break;
     }
-    if (!has_sts(s))
+    if (!session_has_sts(s))
         return "connected";
-    if (sts_established(&s->sts))
+    switch (sts_stage(&s->sts)) {
+    case STS_STAGE_WAITING:
+        return "waiting for a master";
+    case STS_STAGE_ESTABLISHED:
         return "established";
-    return s->sts.step == STS_STEP_WAIT_INITREQ ? "waiting for a master" : "handshake";
+    case STS_STAGE_CLOSING:
+        return "stopping";
+    case STS_STAGE_IDLE:
+    case STS_STAGE_HANDSHAKE:
+        break;
+    }
+    return "handshake";
 }

@@ -1,5 +1,5 @@
 /* session.h - one configuration at work: a broker connection and, where the mode has one, an STS
- * conversation through it. What send.c, recv.c and shell.c share.
+ * conversation or pushes through it. What send.c, recv.c and shell.c share.
  *
  * It tells the user what happens (log lines), and its caller what to do (events). Driven like
  * client.h: poll, session_io, session_next until SESSION_EV_NONE. */
@@ -10,6 +10,7 @@
 
 #include "client.h"
 #include "conf.h"
+#include "keyring.h"
 #include "log.h"
 #include "sts.h"
 
@@ -18,7 +19,8 @@
     X(SESSION_ERR_FULL, -2, "too many messages are in flight") \
     X(SESSION_ERR_LONG, -3, "the message is too long") \
     X(SESSION_ERR_NUL, -4, "a message of STS/1 cannot hold a zero byte") \
-    X(SESSION_ERR_CRYPTO, -5, "the cryptographic library failed")
+    X(SESSION_ERR_CRYPTO, -5, "the cryptographic library failed") \
+    X(SESSION_ERR_ID, -6, "there is no id for the message")
 
 enum session_err {
 #define SESSION_ERR_ENTRY(name, value, text) name = (value),
@@ -38,26 +40,39 @@ enum session_event {
 enum session_end {
     SESSION_END_NONE,       /* it is not */
     SESSION_END_STOPPED,    /* session_stop, and all that was to be sent is through */
-    SESSION_END_KILLED,     /* a master whose slave sent KILL */
     SESSION_END_CLIENT,     /* client_err in session->failure */
     SESSION_END_HANDSHAKE,  /* the other end did not answer within `timeout` */
     SESSION_END_CRYPTO,     /* the cryptographic library failed */
     SESSION_END_UNSETTLED,  /* session_stop, but the broker did not confirm all in time */
+    SESSION_END_UNRECEIPTED,    /* STS/2: the other end did not say that it has everything */
+    SESSION_END_STORE,      /* the state file; session->store_status */
 };
 
 struct session_message {
     struct bytes topic;
     struct bytes text;      /* clear text, any bytes */
+    const char *peer;       /* name of the sender; NULL: nobody proved who it is */
+    uint64_t number;        /* id of a push, counter of a message of STS/2; see has_number */
+    bool has_number;
 };
 
 /* What the session is for. */
 struct session_use {
     const struct conf *conf;    /* kept by reference */
+    struct keyring *keyring;    /* likewise; loaded for conf */
     struct log *log;            /* likewise */
     bool receive;               /* subscribe (master and slave always do) */
     bool early;                 /* see client_use */
+    bool many;                  /* more than one message will be sent: draw ids in groups */
     bool patient_slave;         /* a slave waits for masters for ever, not for `timeout` */
     uint64_t give_up_ms;        /* see client_use */
+};
+
+/* The push that the last SESSION_EV_MESSAGE showed. */
+struct session_push {
+    bool open;
+    size_t sender;              /* its place in the keyring's list */
+    struct push_window window;  /* as it is once the message is taken */
 };
 
 struct session {
@@ -65,11 +80,19 @@ struct session {
     bool running;           /* between session_start and SESSION_EV_OVER */
     enum session_end end;   /* set while running: it is closing, for this reason */
     struct client_failure failure;  /* of SESSION_END_CLIENT */
+    int store_status;       /* of SESSION_END_STORE and SESSION_ERR_ID: sysexits.h */
     bool stopping;          /* session_stop was called */
+    bool killed;            /* the other end's KILL came, and the session is not over yet */
     bool ready;             /* SESSION_EV_READY was given, and holds */
+    bool look_again;        /* something was done that session_next has not looked at */
     uint64_t stop_until_ms;     /* when stopping: no longer than this */
     uint64_t slave_until_ms;    /* an impatient slave's last moment; UINT64_MAX: none */
     uint64_t sent, received, skipped;
+    uint64_t sent_before;       /* of `sent`: in STS sessions before the one of now */
+    bool shortfall;             /* one of those ended without a receipt for all of its own */
+    uint64_t dropped, replays;  /* of pushes, and in all */
+    uint64_t unwritten;     /* texts of STS taken since the last session_release */
+    struct session_push push;
     struct client client;
     struct sts sts;
 };
@@ -92,10 +115,17 @@ void session_io(struct session *s, short revents, uint64_t now_ms);
 enum session_event session_next(struct session *s, struct session_message *message,
                                 uint64_t now_ms);
 
-/* The message is dealt with. Its acknowledgement waits for session_release: all that was taken so
- * far is written out. */
+/* The message is dealt with. Its acknowledgement waits for session_release. */
 void session_taken(struct session *s);
-void session_release(struct session *s);
+
+/* The message is dropped: to the other end of an STS/2 session it counts as not received, and a
+ * push would be taken again. Not followed by session_release. */
+void session_refuse(struct session *s);
+
+/* All that was taken so far is written out: syncs what a collector has to remember of it, then lets
+ * the acknowledgements leave. A state file that cannot be written ends the session, and nothing is
+ * acknowledged. */
+void session_release(struct session *s, uint64_t now_ms);
 void session_pause(struct session *s, bool paused, uint64_t now_ms);
 
 /* Whether a message can be given to session_send now. */
@@ -108,9 +138,12 @@ size_t session_text_max(const struct session *s);
 int session_check(const struct session *s, struct bytes text);
 
 /* Sends one message: sealed where the mode has a cipher. 0, or enum session_err; SESSION_ERR_FULL
- * means: again after some progress. */
+ * means: again after some progress. SESSION_ERR_ID: said in a log line, see store_status. */
 int session_send(struct session *s, struct bytes text, uint64_t now_ms)
     __attribute__((warn_unused_result));
+
+/* Whether the other end says in its KILL what it has: STS/2, master or slave. */
+bool session_has_receipts(const struct session *s);
 
 /* Whether the broker has every message. Asks for confirmation of QoS 0 where that is missing. */
 bool session_settled(struct session *s);

@@ -12,7 +12,8 @@ static void say_connect_failure(struct log *log, const struct conf *conf,
 
 static void say_packet_failure(struct log *log, const struct client_failure *failure)
 {
-    const char *packet = mqtt_type_name((enum mqtt_type)failure->packet);
+    const bool known = failure->packet >= MQTT_CONNECT && failure->packet <= MQTT_DISCONNECT;
+    const char *packet = known ? mqtt_type_name((enum mqtt_type)failure->packet) : "packet";
 
     if (failure->err == CLIENT_ERR_MALFORMED)
         log_error(log, "the broker sent a malformed %s: %s", packet,

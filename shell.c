@@ -56,6 +56,7 @@ static void drop_out(struct shell *shell, const char *why)
 {
     log_error(shell->log, "a message was not written to standard output: %s", why);
     shell->out_open = false;
+    shell->out_failed = true;
     shell->status = EX_IOERR;
 }
 
@@ -94,8 +95,8 @@ static void finish_out(struct shell *shell, uint64_t now_ms)
     if (shell->out_open)
         return;
     session_taken(shell->session);
-    if (shell->status != EX_IOERR)
-        session_release(shell->session);
+    if (!shell->out_failed)
+        session_release(shell->session, now_ms);
 }
 
 static void begin_out(struct shell *shell, struct bytes text, uint64_t now_ms)
@@ -118,6 +119,8 @@ static bool serve_session(struct shell *shell, uint64_t now_ms)
     for (; !shell->out_open; happened = true) {
         switch (session_next(shell->session, &message, now_ms)) {
         case SESSION_EV_NONE:
+            if (!shell->out_failed && shell->session->running)
+                session_release(shell->session, now_ms);
             return happened;
         case SESSION_EV_READY:
             shell->starting = shell->must_start = false;
@@ -218,14 +221,16 @@ static void read_input(struct shell *shell)
 
 /* ---- signals ---- */
 
-static void take_signal(struct shell *shell, int number, uint64_t now_ms)
+static void take_signal(struct shell *shell, int number, bool typed, uint64_t now_ms)
 {
     if (number == SIGWINCH)
         term_resize(&shell->term);
     if (number != SIGINT && number != SIGTERM && number != SIGHUP)
         return;
-    /* Ctrl-C at the terminal of a program is for the program. */
-    if (number == SIGINT && shell->term.in_use && shell->running)
+    /* Ctrl-C is for the program that has the terminal, which may have ended of it before we hear of
+     * it ourselves. At the prompt Ctrl-C is a byte and no signal. */
+    if (number == SIGINT && shell->term.in_use &&
+        (shell->running || (typed && !shell->leaving)))
         return;
     if (shell->leaving)
         shell->abandoned = true;
@@ -234,10 +239,11 @@ static void take_signal(struct shell *shell, int number, uint64_t now_ms)
 
 static void take_signals(struct shell *shell, uint64_t now_ms)
 {
+    bool typed = false;
     int number;
 
-    while ((number = signals_read(shell->signals)) != 0)
-        take_signal(shell, number, now_ms);
+    while ((number = signals_read(shell->signals, &typed)) != 0)
+        take_signal(shell, number, typed, now_ms);
 }
 
 /* ---- the loop ---- */
@@ -334,10 +340,11 @@ static void begin(struct shell *shell)
     shell->leaving = !shell->session->running;
 }
 
-int shell_run(struct shell *shell, struct session *session, struct conf *conf,
-              const struct options *options, struct log *log)
+int shell_run(struct shell *shell, struct session *session, struct keyring *keyring,
+              struct conf *conf, const struct options *options, struct log *log)
 {
     shell->session = session;
+    shell->keyring = keyring;
     shell->conf = conf;
     shell->options = options;
     shell->log = log;

@@ -15,6 +15,7 @@
 struct shell {
     struct session *session;
     struct conf *conf;
+    struct keyring *keyring;
     const struct options *options;
     struct log *log;
     struct term term;           /* not in use: standard input is a script */
@@ -37,6 +38,7 @@ struct shell {
 
     struct bytes out;           /* what is left to write of the message that came in */
     bool out_open;              /* there is one, which session_taken has to be called for */
+    bool out_failed;            /* a message was dropped: nothing is acknowledged any more */
     bool out_is_terminal;
 
     bool input_over;
@@ -58,7 +60,7 @@ struct shell {
  * `send` can follow each other, and the exit status is that of the first command that failed (the
  * later ones are done all the same). A script whose options->config cannot be started ends at once
  * with the status that says why. */
-int shell_run(struct shell *shell, struct session *session, struct conf *conf,
-              const struct options *options, struct log *log);
+int shell_run(struct shell *shell, struct session *session, struct keyring *keyring,
+              struct conf *conf, const struct options *options, struct log *log);
 
 #endif

@@ -51,12 +51,16 @@ void shell_start(struct shell *shell, const char *file, uint64_t now_ms)
     int status = load_conf(conf, file, shell->options, shell->log);
     const struct session_use use = {
         .conf = conf,
+        .keyring = shell->keyring,
+        .many = true,
         .log = shell->log,
         .receive = conf->subtop_count > 0,
         .patient_slave = !script,
         .give_up_ms = script ? (uint64_t)conf->timeout_s * 1000 : UINT64_MAX,
     };
 
+    if (status == EX_OK)
+        status = keyring_load(shell->keyring, conf, false, shell->log);
     if (status == EX_OK) {
         session_init(shell->session, &use);
         if (session_start(shell->session, now_ms) < 0)
@@ -84,6 +88,10 @@ void shell_session_over(struct shell *shell, uint64_t now_ms)
         log_info(shell->log, "session stopped");
     else if (shell->session->end == SESSION_END_UNSETTLED)
         log_error(shell->log, "session stopped, but the broker did not confirm every message");
+    else if (shell->session->end == SESSION_END_UNRECEIPTED)
+        log_error(shell->log, "session stopped, but the other end did not say that it has "
+                              "every message");
+    keyring_wipe(shell->keyring);
     if (status != EX_OK)
         shell_fail(shell, status);
     shell->starting = false;
@@ -121,7 +129,7 @@ static void not_sent(struct shell *shell, int err, size_t len)
     if (err == SESSION_ERR_NOT_READY || err == SESSION_ERR_FULL)
         shell_fail(shell, EX_TEMPFAIL);
     else
-        shell_fail(shell, exit_status_of_send((enum session_err)err));
+        shell_fail(shell, exit_status_of_send(shell->session, (enum session_err)err));
 }
 
 /* Whether a script should wait and try again. */
@@ -305,7 +313,7 @@ static void do_send(struct shell *shell, char *argument, uint64_t now_ms)
 {
     if (!shell->session->running)
         refuse(shell, "send: no session is running");
-    else if (shell->conf->mode != STS_NOSEC)
+    else if (shell->conf->cipher != STS_NULL)
         refuse(shell, "send: encryption is on: use 'sendenc'");
     else if (argument[0] == '\0')
         refuse(shell, "send: the message is missing: send MSG");
@@ -317,7 +325,7 @@ static void do_sendenc(struct shell *shell, char *argument, uint64_t now_ms)
 {
     if (!shell->session->running)
         refuse(shell, "sendenc: no session is running");
-    else if (shell->conf->mode == STS_NOSEC)
+    else if (shell->conf->cipher == STS_NULL)
         refuse(shell, "sendenc: encryption is off: use 'send'");
     else if (argument[0] == '\0')
         refuse(shell, "sendenc: the message is missing: sendenc MSG");

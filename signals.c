@@ -22,11 +22,15 @@ int signals_open(bool children)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-int signals_read(int fd)
+int signals_read(int fd, bool *typed)
 {
     struct signalfd_siginfo info;
 
-    return read(fd, &info, sizeof info) == (ssize_t)sizeof info ? (int)info.ssi_signo : 0;
+    if (read(fd, &info, sizeof info) != (ssize_t)sizeof info)
+        return 0;
+    if (typed)
+        *typed = info.ssi_code == SI_KERNEL;
+    return (int)info.ssi_signo;
 }
 
 void signals_restore(void)

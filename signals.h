@@ -8,8 +8,9 @@
  * and returns a descriptor to poll for input; -1 and errno when the system has none. */
 int signals_open(bool children);
 
-/* The next signal that came, or 0 when there is none. */
-int signals_read(int fd);
+/* The next signal that came, or 0 when there is none. `typed`, where not NULL: whether it was a key
+ * of the terminal (Ctrl-C) that made it. */
+int signals_read(int fd, bool *typed);
 
 /* Gives a child process the signal state that programs expect; before exec. */
 void signals_restore(void);

@@ -45,29 +45,47 @@ static void show_mqtt(struct log *log, const struct session *session)
     line(log, "client_id:", session->client.client_id);
 }
 
-static void show_sts(struct log *log, const struct session *session)
+/* Who talks: the ids of STS/1, the peer of STS/2. */
+static void show_ends(struct log *log, const struct session *session)
 {
     const struct sts *sts = &session->sts;
     const enum sts_mode mode = session->use.conf->mode;
 
+    if ((mode != STS_MASTER && mode != STS_SLAVE) || !sts_established(sts))
+        return;
+    if (session->use.conf->cipher == STS_CHACHAPOLY) {
+        const struct peer *peer = sts_peer(sts);
+        line(log, "peer:", peer ? peer->name : "-");
+        return;
+    }
+#if STS_SEED
+    log_info(log, "| %-16s %.*s", "id_master:", STS1_ID_CHARS, (const char *)sts->v1.id_master);
+    log_info(log, "| %-16s %.*s", "id_slave:", STS1_ID_CHARS, (const char *)sts->v1.id_slave);
+#endif
+}
+
+static void show_sts(struct log *log, const struct session *session)
+{
+    const enum sts_mode mode = session->use.conf->mode;
+
     title(log, "STS");
     line(log, "sts_mode:", sts_mode_name(mode));
-#if STS_SEED
-    if (mode != STS_NOSEC && sts_established(sts)) {
-        log_info(log, "| %-16s %.*s", "id_master:", STS1_ID_CHARS,
-                 (const char *)sts->v1.id_master);
-        log_info(log, "| %-16s %.*s", "id_slave:", STS1_ID_CHARS,
-                 (const char *)sts->v1.id_slave);
-    }
-#endif
+    show_ends(log, session);
     number(log, "msg sent:", session->sent);
     number(log, "msg recv:", session->received);
-    number(log, "dropped:", session->skipped + (mode == STS_NOSEC ? 0 : sts->dropped));
+    number(log, "dropped:", session->skipped + session->dropped);
 }
 
 static void show_encryption(struct log *log, const struct conf *conf)
 {
     title(log, "ENCRYPTION");
+    if (conf->cipher == STS_CHACHAPOLY) {
+        log_info(log, "| %-24s Noise %s", "key agreement protocol:",
+                 conf->mode == STS_SENDER || conf->mode == STS_COLLECTOR ? "Xpsk1" : "IKpsk1");
+        log_info(log, "| %-24s %s", "elliptic curve:", "X25519");
+        log_info(log, "| %-24s %s", "encryption:", "ChaCha20-Poly1305");
+        return;
+    }
     log_info(log, "| %-24s %s", "key agreement protocol:", "ECDH");
     log_info(log, "| %-24s %s", "elliptic curve:", "SECP256K1");
     log_info(log, "| %-24s AES-%s-256", "encryption:", sts_cipher_name(conf->cipher));
@@ -85,7 +103,7 @@ void status_show(struct log *log, const struct session *session, uint64_t up_s)
                  (unsigned long long)up_s);
         show_mqtt(log, session);
         show_sts(log, session);
-        if (session->use.conf->mode != STS_NOSEC)
+        if (session->use.conf->cipher != STS_NULL)
             show_encryption(log, session->use.conf);
         log_info(log, FRAME);
     } else {

@@ -1,4 +1,5 @@
-/* sts.c - see sts.h: what all versions of the protocol share. sts1.c is STS/1. */
+/* sts.c - see sts.h: what both versions of the protocol share, and the randomness that sts2.c gets
+ * from outside. sts1.c is STS/1. */
 #include "sts.h"
 
 #include <assert.h>
@@ -6,12 +7,155 @@
 #include "sts1.h"
 #include "sts_version.h"
 
-static_assert((size_t)STS_KILL <= STS_OUTBOX_MAX, "every type fits the outbox once");
+/* ---- STS/2 ---- */
 
-/* The version that speaks a cipher; NULL: none in this build. */
+static_assert(STS2_INITREQ_BYTES <= STS_CONTROL_MAX_BYTES, "what sts_pull writes at most");
+
+static void v2_init(struct sts *s)
+{
+    const struct sts2_use use = {
+        .mode = s->setup.mode,
+        .own = s->setup.own,
+        .peers = s->setup.peers,
+        .pubtop = s->setup.pubtop,
+        .timeout_ms = s->setup.timeout_ms,
+        .keepalive_ms = s->setup.keepalive_ms,
+    };
+
+    sts2_init(&s->v2, &use);
+}
+
+static int v2_start(struct sts *s, uint64_t now_ms)
+{
+    sts2_start(&s->v2, now_ms);
+    return 0;
+}
+
+static void v2_take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
+                    size_t payload_len, uint64_t now_ms)
+{
+    sts2_take(&s->v2, news, topic, payload, payload_len, now_ms);
+}
+
+/* An ephemeral key for each handshake message, drawn when it leaves: none waits in memory. */
+static int draw_ephemeral(const struct sts *s, struct sts2_fresh *fresh)
+{
+    uint8_t random[32];
+    int err = crypto_random(random, sizeof random);
+
+    if (err == 0)
+        sts2_ephemeral(&s->v2, fresh->ephemeral, random, fresh->id);
+    crypto_wipe(random, sizeof random);
+    return err;
+}
+
+static int v2_pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
+{
+    struct sts2_fresh fresh = {{0}, id};
+    enum sts_type type;
+    int len;
+
+    if (!sts2_due(&s->v2, &type))
+        return 0;
+    if (type == STS_INITREQ || type == STS_INITACK) {
+        s->crypto_err = draw_ephemeral(s, &fresh);
+        if (s->crypto_err) {
+            sts2_wipe(&s->v2);
+            return STS_ERR_CRYPTO;
+        }
+    }
+    len = sts2_pull(&s->v2, out, &fresh, now_ms);
+    if (len == STS_ERR_CRYPTO)
+        s->crypto_err = CRYPTO_ERR_POINT;
+    crypto_wipe(&fresh, sizeof fresh);
+    return len;
+}
+
+static bool v2_ready(const struct sts *s, uint64_t now_ms)
+{
+    (void)now_ms;
+    return sts2_ready(&s->v2);
+}
+
+static size_t v2_text_max(const struct sts *s)
+{
+    (void)s;
+    return MESSAGE_MAX_BYTES;
+}
+
+static size_t v2_sealed_size(const struct sts *s, size_t text_len)
+{
+    (void)s;
+    return STS2_ENC_BYTES + text_len;
+}
+
+static int v2_seal(struct sts *s, struct wr *out, struct bytes text, uint64_t now_ms)
+{
+    (void)now_ms;
+    return sts2_seal(&s->v2, out, text);
+}
+
+static void v2_stop(struct sts *s, uint64_t now_ms)
+{
+    sts2_stop(&s->v2, now_ms);
+}
+
+static enum sts_stage v2_stage(const struct sts *s)
+{
+    switch (s->v2.step) {
+    case STS2_IDLE:
+        return STS_STAGE_IDLE;
+    case STS2_WAIT_INITREQ:
+        return STS_STAGE_WAITING;
+    case STS2_WAIT_INITACK:
+        return STS_STAGE_HANDSHAKE;
+    case STS2_ESTABLISHED:
+        return STS_STAGE_ESTABLISHED;
+    case STS2_CLOSING:
+        return STS_STAGE_CLOSING;
+    }
+    return STS_STAGE_IDLE;
+}
+
+static uint64_t v2_deadline(const struct sts *s)
+{
+    return sts2_deadline(&s->v2);
+}
+
+static enum sts_event v2_tick(struct sts *s, uint64_t now_ms)
+{
+    return sts2_tick(&s->v2, now_ms);
+}
+
+static void v2_wipe(struct sts *s)
+{
+    sts2_wipe(&s->v2);
+}
+
+static const struct sts_version v2_version = {
+    .init = v2_init,
+    .start = v2_start,
+    .take = v2_take,
+    .pull = v2_pull,
+    .ready = v2_ready,
+    .text_max = v2_text_max,
+    .sealed_size = v2_sealed_size,
+    .seal = v2_seal,
+    .stop = v2_stop,
+    .stage = v2_stage,
+    .deadline = v2_deadline,
+    .tick = v2_tick,
+    .wipe = v2_wipe,
+};
+
+/* ---- which version ---- */
+
+/* The version that speaks a cipher; NULL: none in this build, or nothing that has a session. */
 static const struct sts_version *version_of(const struct sts *s)
 {
-    switch (s->cipher) {
+    if (s->setup.mode != STS_MASTER && s->setup.mode != STS_SLAVE)
+        return NULL;
+    switch (s->setup.cipher) {
     case STS_NULL:
         break;
     case STS_ECB:
@@ -21,9 +165,18 @@ static const struct sts_version *version_of(const struct sts *s)
 #else
         break;
 #endif
+    case STS_CHACHAPOLY:
+        return &v2_version;
     }
     return NULL;
 }
+
+static bool is_v2(const struct sts *s)
+{
+    return version_of(s) == &v2_version;
+}
+
+/* ---- words ---- */
 
 const char *sts_err_text(int err)
 {
@@ -33,6 +186,16 @@ const char *sts_err_text(int err)
 #undef STS_ERR_CASE
     }
     return "unknown error";
+}
+
+const char *sts_drop_text(enum sts_drop why)
+{
+    switch (why) {
+#define STS_DROP_CASE(name, text) case name: return text;
+    STS_DROPS(STS_DROP_CASE)
+#undef STS_DROP_CASE
+    }
+    return "unknown reason";
 }
 
 const char *sts_type_name(enum sts_type type)
@@ -54,6 +217,8 @@ const char *sts_type_name(enum sts_type type)
         return "ENC";
     case STS_KILL:
         return "KILL";
+    case STS_PUSH:
+        return "PUSH";
     }
     return "unknown";
 }
@@ -67,6 +232,10 @@ const char *sts_mode_name(enum sts_mode mode)
         return "master";
     case STS_SLAVE:
         return "slave";
+    case STS_SENDER:
+        return "push";
+    case STS_COLLECTOR:
+        return "collect";
     }
     return "unknown";
 }
@@ -80,20 +249,23 @@ const char *sts_cipher_name(enum sts_cipher cipher)
         return "ecb";
     case STS_CBC:
         return "cbc";
+    case STS_CHACHAPOLY:
+        return "chachapoly";
     }
     return "unknown";
 }
 
-void sts_init(struct sts *s, enum sts_mode mode, enum sts_cipher cipher, size_t pubtop_len,
-              uint64_t timeout_ms)
+/* ---- both versions ---- */
+
+void sts_init(struct sts *s, const struct sts_setup *setup)
 {
+    const struct sts_version *v;
+
     memset(s, 0, sizeof *s);
-    s->mode = mode;
-    s->cipher = cipher;
-    s->topic_len = pubtop_len;
-    s->timeout_ms = timeout_ms;
-    s->expires_ms = UINT64_MAX;
-    sts_wipe(s);
+    s->setup = *setup;
+    v = version_of(s);
+    if (v)
+        v->init(s);
 }
 
 int sts_start(struct sts *s, uint64_t now_ms)
@@ -103,54 +275,43 @@ int sts_start(struct sts *s, uint64_t now_ms)
     return v ? v->start(s, now_ms) : STS_ERR_STATE;
 }
 
-enum sts_event sts_take(struct sts *s, struct bytes *text, uint8_t *payload, size_t payload_len,
-                        uint64_t now_ms)
+void sts_take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
+              size_t payload_len, uint64_t now_ms)
 {
     const struct sts_version *v = version_of(s);
-    enum sts_event event = STS_EV_DROPPED;
 
-    *text = (struct bytes){NULL, 0};
-    if (v && payload_len > 0)
-        event = v->take(s, text, payload, payload_len, now_ms);
-    if (event == STS_EV_DROPPED)
+    memset(news, 0, sizeof *news);
+    if (v && payload_len > 0) {
+        v->take(s, news, topic, payload, payload_len, now_ms);
+    } else {
+        news->event = STS_EV_DROPPED;
+        news->why = v ? STS_DROP_FORM : STS_DROP_STATE;
+    }
+    if (news->event == STS_EV_DROPPED)
         s->dropped++;
-    if (event == STS_EV_TEXT)
+    if (news->event == STS_EV_TEXT)
         s->received++;
-    return event;
 }
 
-void sts_post(struct sts *s, enum sts_type type)
+bool sts_needs_id(const struct sts *s)
 {
-    if (!sts_posted(s, type))
-        s->outbox[s->outbox_len++] = type;
+    enum sts_type type;
+
+    return is_v2(s) && sts2_due(&s->v2, &type) && type == STS_INITREQ;
 }
 
-bool sts_posted(const struct sts *s, enum sts_type type)
-{
-    for (size_t i = 0; i < s->outbox_len; i++)
-        if (s->outbox[i] == type)
-            return true;
-    return false;
-}
-
-void sts_unpost(struct sts *s)
-{
-    s->outbox_len--;
-    memmove(&s->outbox[0], &s->outbox[1], s->outbox_len * sizeof s->outbox[0]);
-}
-
-int sts_pull(struct sts *s, struct wr *out, uint64_t now_ms)
+int sts_pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
 {
     const struct sts_version *v = version_of(s);
 
-    return v && s->outbox_len > 0 ? v->pull(s, out, now_ms) : 0;
+    return v ? v->pull(s, out, id, now_ms) : 0;
 }
 
 bool sts_ready(const struct sts *s, uint64_t now_ms)
 {
     const struct sts_version *v = version_of(s);
 
-    return v && sts_established(s) && s->outbox_len == 0 && v->ready(s, now_ms);
+    return v && v->ready(s, now_ms);
 }
 
 size_t sts_text_max(const struct sts *s)
@@ -172,7 +333,7 @@ int sts_seal(struct sts *s, struct wr *out, struct bytes text, uint64_t now_ms)
     const struct sts_version *v = version_of(s);
     int err;
 
-    if (!v || !sts_ready(s, now_ms))
+    if (!v || !v->ready(s, now_ms))
         return STS_ERR_STATE;
     err = v->seal(s, out, text, now_ms);
     if (err == 0)
@@ -180,25 +341,60 @@ int sts_seal(struct sts *s, struct wr *out, struct bytes text, uint64_t now_ms)
     return err;
 }
 
-void sts_stop(struct sts *s)
+void sts_written(struct sts *s, uint64_t count)
+{
+    if (is_v2(s))
+        sts2_written(&s->v2, count);
+}
+
+void sts_stop(struct sts *s, uint64_t now_ms)
 {
     const struct sts_version *v = version_of(s);
 
     if (v)
-        v->stop(s);
+        v->stop(s, now_ms);
+}
+
+enum sts_stage sts_stage(const struct sts *s)
+{
+    const struct sts_version *v = version_of(s);
+
+    return v ? v->stage(s) : STS_STAGE_IDLE;
 }
 
 bool sts_established(const struct sts *s)
 {
-    return s->step == STS_STEP_ESTABLISHED;
+    return sts_stage(s) == STS_STAGE_ESTABLISHED;
+}
+
+bool sts_open(const struct sts *s)
+{
+    return sts_stage(s) >= STS_STAGE_ESTABLISHED;
+}
+
+bool sts_delivered(const struct sts *s)
+{
+    return is_v2(s) && sts2_delivered(&s->v2);
+}
+
+const struct peer *sts_peer(const struct sts *s)
+{
+    return is_v2(s) ? s->v2.link.peer : NULL;
+}
+
+bool sts_counter(const struct sts *s, uint64_t *counter)
+{
+    if (!is_v2(s) || s->v2.link.take_next == 0)
+        return false;
+    *counter = s->v2.link.take_next - 1;
+    return true;
 }
 
 uint64_t sts_deadline(const struct sts *s)
 {
     const struct sts_version *v = version_of(s);
-    uint64_t due = v ? v->deadline(s) : UINT64_MAX;
 
-    return due < s->expires_ms ? due : s->expires_ms;
+    return v ? v->deadline(s) : UINT64_MAX;
 }
 
 enum sts_event sts_tick(struct sts *s, uint64_t now_ms)

@@ -22,7 +22,7 @@ static_assert(INITREQ_CHARS <= STS1_HANDSHAKE_MAX_BYTES, "RDYREQ is the longest"
  * was waiting with. */
 static void enter(struct sts *s, enum sts_step step)
 {
-    s->step = step;
+    s->v1.step = step;
     s->v1.resend_ms = UINT64_MAX;
 }
 
@@ -30,8 +30,7 @@ static void enter(struct sts *s, enum sts_step step)
 static void end(struct sts *s, enum sts_step next)
 {
     crypto_wipe(&s->v1, sizeof s->v1);
-    s->outbox_len = 0;
-    s->expires_ms = UINT64_MAX;
+    s->v1.expires_ms = UINT64_MAX;
     enter(s, next);
 }
 
@@ -39,7 +38,7 @@ static void end(struct sts *s, enum sts_step next)
  * until it is asked to stop. */
 static enum sts_step rest(const struct sts *s)
 {
-    if (s->mode == STS_SLAVE && !sts_posted(s, STS_KILL))
+    if (s->setup.mode == STS_SLAVE && !sts1_posted(&s->v1, STS_KILL))
         return STS_STEP_WAIT_INITREQ;
     return STS_STEP_IDLE;
 }
@@ -62,14 +61,14 @@ static struct bytes id_bytes(const uint8_t id[STS1_ID_CHARS])
  * waits to leave is not replaced: the slave could never take it, but its secret might be picked. */
 static enum sts_event show_key(struct sts *s, uint64_t now_ms)
 {
-    if (s->v1.shown_count < STS1_SHOWN_KEYS_MAX && !sts_posted(s, STS_RDYREQ)) {
+    if (s->v1.shown_count < STS1_SHOWN_KEYS_MAX && !sts1_posted(&s->v1, STS_RDYREQ)) {
         int err = crypto_secp256k1_keypair(s->v1.shown[s->v1.shown_count], &s->v1.public_key);
 
         if (err)
             return fail(s, err);
         s->v1.shown_count++;
     }
-    sts_post(s, STS_RDYREQ);
+    sts1_post(&s->v1, STS_RDYREQ);
     s->v1.resend_ms = now_ms + STS1_RDYREQ_RETRY_MS;
     return STS_EV_NONE;
 }
@@ -107,15 +106,20 @@ static int write_sealed(struct sts *s, struct wr *out, enum sts_type type, struc
     return 0;
 }
 
-static bool ready(const struct sts *s, uint64_t now_ms)
+static bool guard_is_over(const struct sts *s, uint64_t now_ms)
 {
     return now_ms >= s->v1.ready_ms;
+}
+
+static bool ready(const struct sts *s, uint64_t now_ms)
+{
+    return sts_established(s) && s->v1.outbox_len == 0 && guard_is_over(s, now_ms);
 }
 
 /* The longest ciphertext: one packet of the original, QoS 0, holds it. */
 static size_t ciphertext_max(const struct sts *s)
 {
-    const size_t head = STS1_PUBLISH_HEAD_BYTES + s->topic_len;
+    const size_t head = STS1_PUBLISH_HEAD_BYTES + s->setup.pubtop.len;
 
     if (head >= STS1_PACKET_MAX_BYTES)
         return 0;
@@ -156,7 +160,7 @@ static void write_data(const struct sts *s, struct wr *out, enum sts_type type)
         wr_put(out, s->v1.id_slave, STS1_ID_CHARS);
         break;
     case STS_AUTHREQ:
-        wr_put(out, s->mode == STS_MASTER ? s->v1.id_slave : s->v1.id_master, STS1_ID_CHARS);
+        wr_put(out, s->setup.mode == STS_MASTER ? s->v1.id_slave : s->v1.id_master, STS1_ID_CHARS);
         break;
     case STS_RDYREQ:
         sts1_point_write(out, &s->v1.public_key);
@@ -166,6 +170,7 @@ static void write_data(const struct sts *s, struct wr *out, enum sts_type type)
     case STS_RDYACK:
     case STS_ENC:
     case STS_KILL:
+    case STS_PUSH:
         break;
     }
 }
@@ -185,7 +190,7 @@ static int pull_handshake(struct sts *s, struct wr *out, enum sts_type type)
     wr_put(out, bytes, len);
     if (out->bad)
         return STS_ERR_ROOM;
-    sts_unpost(s);
+    sts1_unpost(&s->v1);
     return (int)len;
 }
 
@@ -200,16 +205,19 @@ static int pull_kill(struct sts *s, struct wr *out)
     return (int)(room - wr_room(out));
 }
 
-static int pull(struct sts *s, struct wr *out, uint64_t now_ms)
+static int pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
 {
-    const enum sts_type type = s->outbox[0];
+    const enum sts_type type = s->v1.outbox[0];
     int len;
 
+    (void)id;
+    if (s->v1.outbox_len == 0)
+        return 0;
     if (type == STS_KILL)
-        return ready(s, now_ms) ? pull_kill(s, out) : 0;
+        return guard_is_over(s, now_ms) ? pull_kill(s, out) : 0;
     len = pull_handshake(s, out, type);
     /* The slave counts its second from the arrival of RDYACK, which may have waited here. */
-    if (len > 0 && type == STS_RDYACK && s->mode == STS_MASTER)
+    if (len > 0 && type == STS_RDYACK && s->setup.mode == STS_MASTER)
         s->v1.ready_ms = now_ms + STS1_GUARD_MS;
     return len;
 }
@@ -227,31 +235,31 @@ static enum sts_event take_initreq(struct sts *s, struct bytes ids, uint64_t now
 
     if (!rd_end(&in))
         return STS_EV_DROPPED;
-    if (s->step != STS_STEP_WAIT_INITREQ && !established &&
+    if (s->v1.step != STS_STEP_WAIT_INITREQ && !established &&
         bytes_equal(id_master, id_bytes(s->v1.id_master)) &&
         bytes_equal(id_slave, id_bytes(s->v1.id_slave)))
         return STS_EV_NONE;
     end(s, STS_STEP_WAIT_AUTHREQ);
     memcpy(s->v1.id_master, id_master.p, STS1_ID_CHARS);
     memcpy(s->v1.id_slave, id_slave.p, STS1_ID_CHARS);
-    s->expires_ms = now_ms + s->timeout_ms;
-    sts_post(s, STS_INITACK);
+    s->v1.expires_ms = now_ms + s->setup.timeout_ms;
+    sts1_post(&s->v1, STS_INITACK);
     return established ? STS_EV_RESTARTED : STS_EV_STARTED;
 }
 
 /* The receiver's own id came back to it; the slave asks in turn, the master goes on to keys. */
 static enum sts_event take_authreq(struct sts *s, struct bytes id, uint64_t now_ms)
 {
-    const bool master = s->mode == STS_MASTER;
+    const bool master = s->setup.mode == STS_MASTER;
 
     if (!bytes_equal(id, id_bytes(master ? s->v1.id_master : s->v1.id_slave)))
         return STS_EV_DROPPED;
-    sts_post(s, STS_AUTHACK);
+    sts1_post(&s->v1, STS_AUTHACK);
     if (master) {
         enter(s, STS_STEP_WAIT_RDYACK);
         return show_key(s, now_ms);
     }
-    sts_post(s, STS_AUTHREQ);
+    sts1_post(&s->v1, STS_AUTHREQ);
     enter(s, STS_STEP_WAIT_AUTHACK);
     return STS_EV_NONE;
 }
@@ -259,8 +267,8 @@ static enum sts_event take_authreq(struct sts *s, struct bytes id, uint64_t now_
 /* A master of the original can be written to at once, a slave of it only after the guard time. */
 static enum sts_event establish(struct sts *s, uint64_t now_ms)
 {
-    s->expires_ms = UINT64_MAX;
-    s->v1.ready_ms = s->mode == STS_MASTER ? now_ms + STS1_GUARD_MS : 0;
+    s->v1.expires_ms = UINT64_MAX;
+    s->v1.ready_ms = s->setup.mode == STS_MASTER ? now_ms + STS1_GUARD_MS : 0;
     enter(s, STS_STEP_ESTABLISHED);
     return STS_EV_ESTABLISHED;
 }
@@ -268,7 +276,7 @@ static enum sts_event establish(struct sts *s, uint64_t now_ms)
 /* The other end's public key. */
 static enum sts_event take_rdyreq(struct sts *s, struct bytes data, uint64_t now_ms)
 {
-    const bool master = s->mode == STS_MASTER;
+    const bool master = s->setup.mode == STS_MASTER;
     struct crypto_point peer;
     int err;
 
@@ -282,10 +290,10 @@ static enum sts_event take_rdyreq(struct sts *s, struct bytes data, uint64_t now
     crypto_wipe(s->v1.shown, sizeof s->v1.shown);
     s->v1.shown_count = 0;
     memcpy(s->v1.iv, s->v1.key, sizeof s->v1.iv);
-    sts_post(s, STS_RDYACK);
+    sts1_post(&s->v1, STS_RDYACK);
     if (master)
         return establish(s, now_ms);
-    sts_post(s, STS_RDYREQ);
+    sts1_post(&s->v1, STS_RDYREQ);
     enter(s, STS_STEP_WAIT_RDYACK);
     return STS_EV_NONE;
 }
@@ -321,9 +329,9 @@ static bool is_ack(const struct sts1_message *m, enum sts_type type)
  */
 static enum sts_event take_step(struct sts *s, const struct sts1_message *m, uint64_t now_ms)
 {
-    const bool master = s->mode == STS_MASTER;
+    const bool master = s->setup.mode == STS_MASTER;
 
-    switch (s->step) {
+    switch (s->v1.step) {
     case STS_STEP_IDLE:
     case STS_STEP_WAIT_INITREQ:
     case STS_STEP_ESTABLISHED:
@@ -331,7 +339,7 @@ static enum sts_event take_step(struct sts *s, const struct sts1_message *m, uin
     case STS_STEP_WAIT_INITACK:
         if (!is_ack(m, STS_INITACK))
             break;
-        sts_post(s, STS_AUTHREQ);
+        sts1_post(&s->v1, STS_AUTHREQ);
         enter(s, STS_STEP_WAIT_AUTHACK);
         return STS_EV_NONE;
     case STS_STEP_WAIT_AUTHREQ:
@@ -354,21 +362,27 @@ static enum sts_event take_step(struct sts *s, const struct sts1_message *m, uin
     return STS_EV_DROPPED;
 }
 
-static enum sts_event take_handshake(struct sts *s, uint8_t *payload, size_t payload_len,
-                                     uint64_t now_ms)
+static enum sts_event malformed(struct sts_news *news)
+{
+    news->why = STS_DROP_FORM;
+    return STS_EV_DROPPED;
+}
+
+static enum sts_event take_handshake(struct sts *s, struct sts_news *news, uint8_t *payload,
+                                     size_t payload_len, uint64_t now_ms)
 {
     struct sts1_message m;
 
     clarify(payload, payload_len);
     if (!sts1_parse(&m, payload, payload_len))
-        return STS_EV_DROPPED;
-    if (m.type == STS_INITREQ && s->mode == STS_SLAVE && s->step != STS_STEP_IDLE)
+        return malformed(news);
+    if (m.type == STS_INITREQ && s->setup.mode == STS_SLAVE && s->v1.step != STS_STEP_IDLE)
         return take_initreq(s, m.data, now_ms);
     return take_step(s, &m, now_ms);
 }
 
 /* Whatever deciphers to no message has still moved the chain of CBC on, as at the original. */
-static enum sts_event take_sealed(struct sts *s, struct bytes *text, uint8_t *payload,
+static enum sts_event take_sealed(struct sts *s, struct sts_news *news, uint8_t *payload,
                                   size_t payload_len)
 {
     struct sts1_message m;
@@ -377,9 +391,9 @@ static enum sts_event take_sealed(struct sts *s, struct bytes *text, uint8_t *pa
     if (err)
         return fail(s, err);
     if (!sts1_parse(&m, payload, payload_len))
-        return STS_EV_DROPPED;
+        return malformed(news);
     if (m.type == STS_ENC) {
-        *text = m.data;
+        news->text = m.data;
         return STS_EV_TEXT;
     }
     if (!is_ack(&m, STS_KILL))
@@ -390,28 +404,36 @@ static enum sts_event take_sealed(struct sts *s, struct bytes *text, uint8_t *pa
 
 /* Whether a payload that no cipher can have made begins a session in place of the one there is. One
  * stray message must not end that, so the ids have to be as the original draws them. */
-static enum sts_event take_restart(struct sts *s, uint8_t *payload, size_t payload_len,
-                                   uint64_t now_ms)
+static enum sts_event take_restart(struct sts *s, struct sts_news *news, uint8_t *payload,
+                                   size_t payload_len, uint64_t now_ms)
 {
     struct sts1_message m;
 
-    if (payload_len != INITREQ_CHARS || s->mode != STS_SLAVE || sts_posted(s, STS_KILL))
+    if (s->setup.mode != STS_SLAVE || sts1_posted(&s->v1, STS_KILL))
         return STS_EV_DROPPED;
+    if (payload_len != INITREQ_CHARS)
+        return malformed(news);
     clarify(payload, payload_len);
     if (!sts1_parse(&m, payload, payload_len) || m.type != STS_INITREQ ||
         !sts1_ids_of_alphabet(m.data))
-        return STS_EV_DROPPED;
+        return malformed(news);
     return take_initreq(s, m.data, now_ms);
 }
 
-static enum sts_event take(struct sts *s, struct bytes *text, uint8_t *payload, size_t payload_len,
-                           uint64_t now_ms)
+static void take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
+                 size_t payload_len, uint64_t now_ms)
 {
+    (void)topic;
+    news->why = STS_DROP_STATE;
     if (!sts_established(s))
-        return take_handshake(s, payload, payload_len, now_ms);
-    if (payload_len % STS1_BLOCK_BYTES == 0)
-        return take_sealed(s, text, payload, payload_len);
-    return take_restart(s, payload, payload_len, now_ms);
+        news->event = take_handshake(s, news, payload, payload_len, now_ms);
+    else if (payload_len % STS1_BLOCK_BYTES == 0)
+        news->event = take_sealed(s, news, payload, payload_len);
+    else
+        news->event = take_restart(s, news, payload, payload_len, now_ms);
+    if (news->event != STS_EV_DROPPED)
+        news->why = STS_DROP_NONE;
+    news->began = news->event == STS_EV_ESTABLISHED;
 }
 
 /* ---- begin, end, time ---- */
@@ -426,14 +448,9 @@ static int start(struct sts *s, uint64_t now_ms)
     int err;
 
     wipe(s);
-    switch (s->mode) {
-    case STS_NOSEC:
-        return STS_ERR_STATE;
-    case STS_SLAVE:
+    if (s->setup.mode == STS_SLAVE) {
         enter(s, STS_STEP_WAIT_INITREQ);
         return 0;
-    case STS_MASTER:
-        break;
     }
     err = sts1_id_draw(s->v1.id_master);
     if (err == 0)
@@ -442,50 +459,73 @@ static int start(struct sts *s, uint64_t now_ms)
         fail(s, err);
         return STS_ERR_CRYPTO;
     }
-    sts_post(s, STS_INITREQ);
+    sts1_post(&s->v1, STS_INITREQ);
     enter(s, STS_STEP_WAIT_INITACK);
-    s->expires_ms = now_ms + s->timeout_ms;
+    s->v1.expires_ms = now_ms + s->setup.timeout_ms;
     s->v1.resend_ms = now_ms + STS1_INITREQ_RETRY_MS;
     return 0;
 }
 
-static void stop(struct sts *s)
+static void stop(struct sts *s, uint64_t now_ms)
 {
+    (void)now_ms;
     if (sts_established(s))
-        sts_post(s, STS_KILL);
+        sts1_post(&s->v1, STS_KILL);
     else
         wipe(s);
 }
 
+static enum sts_stage stage(const struct sts *s)
+{
+    switch (s->v1.step) {
+    case STS_STEP_IDLE:
+        return STS_STAGE_IDLE;
+    case STS_STEP_WAIT_INITREQ:
+        return STS_STAGE_WAITING;
+    case STS_STEP_WAIT_INITACK:
+    case STS_STEP_WAIT_AUTHREQ:
+    case STS_STEP_WAIT_AUTHACK:
+    case STS_STEP_WAIT_RDYREQ:
+    case STS_STEP_WAIT_RDYACK:
+        return STS_STAGE_HANDSHAKE;
+    case STS_STEP_ESTABLISHED:
+        return STS_STAGE_ESTABLISHED;
+    }
+    return STS_STAGE_IDLE;
+}
+
 static uint64_t deadline(const struct sts *s)
 {
-    if (s->v1.ready_ms > 0 && s->v1.ready_ms < s->v1.resend_ms)
-        return s->v1.ready_ms;
-    return s->v1.resend_ms;
+    uint64_t due = s->v1.resend_ms;
+
+    if (s->v1.ready_ms > 0 && s->v1.ready_ms < due)
+        due = s->v1.ready_ms;
+    return due < s->v1.expires_ms ? due : s->v1.expires_ms;
 }
 
 /* Sends again what the step is waiting with. */
 static enum sts_event resend(struct sts *s, uint64_t now_ms)
 {
-    if (s->step == STS_STEP_WAIT_RDYACK)
+    if (s->v1.step == STS_STEP_WAIT_RDYACK)
         return show_key(s, now_ms);
-    sts_post(s, STS_INITREQ);
+    sts1_post(&s->v1, STS_INITREQ);
     s->v1.resend_ms = now_ms + STS1_INITREQ_RETRY_MS;
     return STS_EV_NONE;
 }
 
 static enum sts_event tick(struct sts *s, uint64_t now_ms)
 {
-    if (now_ms >= s->expires_ms) {
+    if (now_ms >= s->v1.expires_ms) {
         end(s, rest(s));
         return STS_EV_TIMEOUT;
     }
-    if (ready(s, now_ms))
+    if (guard_is_over(s, now_ms))
         s->v1.ready_ms = 0;
     return now_ms >= s->v1.resend_ms ? resend(s, now_ms) : STS_EV_NONE;
 }
 
 const struct sts_version sts1_version = {
+    .init = wipe,
     .start = start,
     .take = take,
     .pull = pull,
@@ -494,6 +534,7 @@ const struct sts_version sts1_version = {
     .sealed_size = sealed_size,
     .seal = seal,
     .stop = stop,
+    .stage = stage,
     .deadline = deadline,
     .tick = tick,
     .wipe = wipe,

@@ -1,9 +1,9 @@
 /* sts1.h - STS/1, the original protocol; for sts.c and the tests only. Normative: doc/protocol.md,
  * section STS/1.
  *
- * sts1.c is the state machine; sts1_wire.c knows what its messages hold, sts1_keys.c how both ends
- * come to one key and use it. Nothing here gives integrity, protection against replay, or
- * authentication worth the name. */
+ * sts1.c is the state machine; sts1_outbox.c keeps the messages that wait to leave; sts1_wire.c
+ * knows what they hold, sts1_keys.c how both ends come to one key and use it. Nothing here gives
+ * integrity, protection against replay, or authentication worth the name. */
 #ifndef STS_STS1_H
 #define STS_STS1_H
 
@@ -12,6 +12,16 @@
 #if STS_SEED
 
 extern const struct sts_version sts1_version;
+
+/* ---- sts1_outbox.c ---- */
+
+/* Puts a message behind those that wait to leave; one that waits already keeps its place. */
+void sts1_post(struct sts1 *s, enum sts_type type);
+
+bool sts1_posted(const struct sts1 *s, enum sts_type type);
+
+/* The first message of the outbox has left. */
+void sts1_unpost(struct sts1 *s);
 
 /* ---- sts1_wire.c ---- */
 

@@ -37,8 +37,9 @@ int sts1_agree_as_slave(struct sts *s, const struct crypto_point *peer)
 
 int sts1_cipher(struct sts *s, uint8_t *data, size_t len, bool encrypt)
 {
-    switch (s->cipher) {
+    switch (s->setup.cipher) {
     case STS_NULL:
+    case STS_CHACHAPOLY:
         break;
     case STS_ECB:
         return crypto_aes256_ecb(data, len, s->v1.key, encrypt);

@@ -421,7 +421,7 @@ TABLE
     pair_conf cbc
     open_feed
     recv_start "slave$BATS_TEST_NUMBER" -c "$DIR/slave" <"$FEED"
-    script -c master <<<$'sendenc !head -c 1100 /etc/services\nsendenc fits'
+    script -c master <<<$'sendenc !printf %01100d 0\nsendenc fits'
     expect_status 65
     expect_match "$ERR" 'nothing was sent: the message has 1100 bytes, this session takes [0-9]+$'
     wait_for has_lines 1 "$(out_of "slave$BATS_TEST_NUMBER")"

@@ -360,7 +360,7 @@ hand() { # SCENE NAME ROLE
     retained slave m2s 'INITREQ:' 62 x
     run_sts slave slave cbc -r -n 1 -v &
     wait_for listens slave slave
-    wait_for has_text 'dropped a retained' "$DIR/slave.err"
+    wait_for has_text 'a retained payload' "$DIR/slave.err"
     run_peer slave master cbc --send hello --expect-kill
     retained master s2m 'INITACK:' 0 x
     run_peer master slave cbc --expect 1 --expect-kill &
@@ -371,7 +371,7 @@ hand() { # SCENE NAME ROLE
         wait_for test -s "$DIR/$name.status"
         expect_content "$DIR/$name.peerstatus" 0
         expect_content "$DIR/$name.status" 0
-        expect_match "$DIR/$name.err" 'dropped a retained payload'
+        expect_match "$DIR/$name.err" 'dropped a payload: a retained payload'
     done
     expect_content "$DIR/slave.out" hello
     expect_equal "$(grep -c 'a master began' "$DIR/slave.err")" 1

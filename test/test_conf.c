@@ -19,6 +19,18 @@
 #define FILE_NAME "config/x"
 #define FULL_FILE_MAX_BYTES 8192
 
+/* The bytes 0, 1, 2 .. 31; a point of low order. */
+#define KEY "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
+#define LOW_ORDER "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+
+#if STS_SEED
+#define CIPHERS "null, ecb, cbc or chachapoly"
+#define SESSION_CIPHERS "chachapoly, ecb or cbc"
+#else
+#define CIPHERS "null or chachapoly"
+#define SESSION_CIPHERS "chachapoly"
+#endif
+
 static struct conf conf;
 static struct conf_error error;
 
@@ -96,6 +108,8 @@ static void defaults(void **state)
     assert_int_equal(conf.subtop_count, 0);
     assert_false(conf.host.set || conf.username.set || conf.password.set || conf.clientid.set);
     assert_false(conf.pubtop.set || conf.will_topic.set || conf.will_msg.set);
+    assert_false(conf.key.set || conf.peer.set || conf.peers.set || conf.psk.set || conf.state.set);
+    assert_false(conf.peer_key.set || conf.psk_bytes.set);
     for (size_t i = 0; i < CONF_KEYS_COUNT; i++)
         assert_int_equal(conf.origin[i].layer, CONF_LAYER_DEFAULT);
 }
@@ -202,24 +216,37 @@ static void values(void **state)
         {"will_msg=\x01", " holds a control character"},
         {"sts_mode=nosec", NULL},
         {"aes=null", NULL},
-#if STS_SEED
         {"sts_mode=master", NULL},
         {"sts_mode=slave", NULL},
+        {"sts_mode=push", NULL},
+        {"sts_mode=collect", NULL},
         {"sts_mode=", NULL},
-        {"sts_mode=Master", " is not nosec, master or slave"},
-        {"sts_mode=push", " is not nosec, master or slave"},
-        {"sts_mode=nosec2", " is not nosec, master or slave"},
+        {"sts_mode=Master", " is not nosec, master, slave, push or collect"},
+        {"sts_mode=nosec2", " is not nosec, master, slave, push or collect"},
+        {"aes=chachapoly", NULL},
+        {"aes=aes", " is not " CIPHERS},
+#if STS_SEED
         {"aes=ecb", NULL},
         {"aes=cbc", NULL},
-        {"aes=chachapoly", " is not null, ecb or cbc"},
 #else
-        {"sts_mode=master", " cannot be used: this build has no STS/1"},
-        {"sts_mode=slave", " cannot be used: this build has no STS/1"},
-        {"sts_mode=push", " is not nosec"},
         {"aes=ecb", " cannot be used: this build has no STS/1"},
         {"aes=cbc", " cannot be used: this build has no STS/1"},
-        {"aes=chachapoly", " is not null"},
 #endif
+        {"key=a/b.key", NULL},
+        {"peers=peers", NULL},
+        {"state=x # no", NULL},
+        {"peer=" KEY, NULL},
+        {"peer=" LOW_ORDER, " is not a public key: a point of low order"},
+        {"peer=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
+         " is not a public key: a point of low order"},
+        {"peer=x", " is not 32 bytes in base64"},
+        {"peer=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", " is not 32 bytes in base64"},
+        {"peer=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=", " is not 32 bytes in base64"},
+        {"peer=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh==", " is not 32 bytes in base64"},
+        {"peer=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g", " is not 32 bytes in base64"},
+        {"peer=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw Hh8=", " is not 32 bytes in base64"},
+        {"peer=AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxw_Hh8=", " is not 32 bytes in base64"},
+        {"psk=" KEY, NULL},
     };
 
     (void)state;
@@ -265,7 +292,7 @@ static void every_key(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(keys); i++) {
-        const char *shown = strcmp(keys[i], "password") == 0
+        const char *shown = strcmp(keys[i], "password") == 0 || strcmp(keys[i], "psk") == 0
                                 ? "the value"
                                 : "\"000000000000000000000000000000000000000000000000...\"";
 
@@ -284,10 +311,10 @@ static void every_key(void **state)
 static void longest_values(void **state)
 {
     static const char *const keys[] = {"ip", "username", "password", "clientid", "subtop",
-                                       "pubtop", "will_topic", "will_msg"};
+                                       "pubtop", "will_topic", "will_msg", "key", "peers", "state"};
     const struct conf_value *const values_of[] = {
         &conf.host, &conf.username, &conf.password, &conf.clientid, &conf.subtop[0],
-        &conf.pubtop, &conf.will_topic, &conf.will_msg};
+        &conf.pubtop, &conf.will_topic, &conf.will_msg, &conf.key, &conf.peers, &conf.state};
     char value[CONF_VALUE_MAX_CHARS + 1], text[512];
 
     (void)state;
@@ -314,7 +341,8 @@ static void given_twice(void **state)
         {"aes", "null"},       {"qos", "1"},       {"retain", "0"},        {"keepalive", "1"},
         {"clean_session", "1"}, {"will_topic", "a"}, {"will_msg", "a"},    {"will_qos", "1"},
         {"will_retain", "1"},  {"timeout", "9"},   {"url", "a"},           {"host", "a"},
-        {"cipher", "null"},
+        {"cipher", "null"},    {"key", "a"},       {"peer", KEY},          {"peers", "a"},
+        {"psk", KEY},          {"state", "a"},
     };
     char text[256], expected[256];
 
@@ -384,7 +412,7 @@ static void unknown_keys(void **state)
         {" = 1", FILE_NAME ": line 1: unknown key \"\""},
         {"a b = 1", FILE_NAME ": line 1: unknown key \"a b\""},
         {"\x1b[2J = 1", FILE_NAME ": line 1: unknown key \"?[2J\""},
-        {"psk = x", FILE_NAME ": line 1: unknown key \"psk\""},
+        {"spool = x", FILE_NAME ": line 1: unknown key \"spool\""},
         {"0123456789012345678901234567890123456789012345678 = 1",
          FILE_NAME ": line 1: unknown key \"012345678901234567890123456789012345678901234567...\""},
         {"port 1883", FILE_NAME ": line 1: there is no '=', as in key = value"},
@@ -509,6 +537,50 @@ static void passwords_are_not_shown(void **state)
                         FILE_NAME ": line 2: password: needs a username");
 }
 
+static void psks_are_not_shown(void **state)
+{
+    static const char *const bad[] = {"sec\x01ret", "sec\x80ret", "secret", "secret=", KEY "sec"};
+    char text[512];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        (void)snprintf(text, sizeof text, "psk = %s", bad[i]);
+        assert_null(strstr(message(text), "sec"));
+        assert_null(strstr(error.text, "AAEC"));
+        assert_ptr_equal(strstr(error.text, FILE_NAME ": line 1: psk: the value "), error.text);
+        assert_false(conf.psk.set || conf.psk_bytes.set);
+        (void)snprintf(text, sizeof text, "psk=%s", bad[i]);
+        conf_init(&conf, "");
+        assert_null(strstr(option_message(text), "sec"));
+        assert_null(strstr(error.text, "AAEC"));
+        assert_ptr_equal(strstr(error.text, "-o psk: the value "), error.text);
+    }
+    assert_string_equal(message("psk=x"),
+                        FILE_NAME ": line 1: psk: the value is not 32 bytes in base64");
+    assert_string_equal(message("psk=" KEY "\npsk=" KEY),
+                        FILE_NAME ": line 2: psk is given twice (first in line 1)");
+    assert_string_equal(finish_message("ip=a\npsk=" KEY),
+                        FILE_NAME ": line 2: psk: needs aes = chachapoly");
+}
+
+static void keys_are_decoded(void **state)
+{
+    uint8_t expected[32];
+
+    (void)state;
+    for (uint8_t i = 0; i < 32; i++)
+        expected[i] = i;
+    assert_string_equal(message("psk=" KEY "\npeer = " KEY " # of the gateway"), "");
+    assert_memory_equal(conf.psk_bytes.bytes, expected, 32);
+    assert_memory_equal(conf.peer_key.bytes, expected, 32);
+    assert_true(conf.psk_bytes.set && conf.peer_key.set);
+    assert_string_equal(conf.psk.text, KEY);
+    assert_string_equal(conf.peer.text, KEY);
+    assert_string_equal(option_message("peer=/////////////////////////////////////////38="), "");
+    assert_int_equal(conf.peer_key.bytes[0], 0xff);
+    assert_int_equal(conf.peer_key.bytes[31], 0x7f);
+}
+
 /* A long name, key and value: the reason is still there, in full. */
 static void messages_fit(void **state)
 {
@@ -620,6 +692,12 @@ static void override_subtops(void **state)
 
 /* ---- what belongs together ---- */
 
+#define SESSION(mode, aes) "ip=a\nsts_mode=" mode "\naes=" aes "\npubtop=p\n"
+#define MASTER SESSION("master", "chachapoly") "subtop=s\nkey=f\n"
+#define SLAVE SESSION("slave", "chachapoly") "subtop=s\nkey=f\n"
+#define PUSH "ip=a\nsts_mode=push\npubtop=p\nkey=f\npeer=" KEY "\n"
+#define COLLECT "ip=a\nsts_mode=collect\nsubtop=s/#\nkey=f\npeers=f\nstate=f\n"
+
 static void finish_rules(void **state)
 {
     static const struct {
@@ -648,38 +726,141 @@ static void finish_rules(void **state)
         {"ip=a\nmqtt_version=4\nclientid=123456789012345678901234", ""},
         {"ip=a\nretain=1", ""},
         {"ip=a\nsts_mode=nosec\naes=null", ""},
+        {"ip=a\nsts_mode=master",
+         FILE_NAME ": line 2: sts_mode: master and slave need aes = " SESSION_CIPHERS},
+        {SESSION("slave", "null") "subtop=s",
+         FILE_NAME ": line 2: sts_mode: master and slave need aes = " SESSION_CIPHERS},
+        {"ip=a\naes=chachapoly",
+         FILE_NAME ": line 2: aes: chachapoly needs sts_mode = master, slave, push or collect"},
 #if STS_SEED
-#define SESSION(mode, aes) "ip=a\nsts_mode=" mode "\naes=" aes "\npubtop=p\n"
         {"ip=a\ncipher=cbc",
          FILE_NAME ": line 2: cipher: ecb and cbc need sts_mode = master or slave"},
         {"ip=a\naes=ecb\nsts_mode=nosec",
          FILE_NAME ": line 2: aes: ecb and cbc need sts_mode = master or slave"},
-        {"ip=a\nsts_mode=master",
-         FILE_NAME ": line 2: sts_mode: master and slave need aes = ecb or cbc"},
-        {SESSION("slave", "null") "subtop=s",
-         FILE_NAME ": line 2: sts_mode: master and slave need aes = ecb or cbc"},
         {SESSION("master", "cbc") "subtop=s", ""},
         {SESSION("master", "ecb") "subtop=s", ""},
         {SESSION("slave", "cbc") "subtop=s", ""},
         {SESSION("slave", "ecb") "subtop=s", ""},
-        {"ip=a\nsts_mode=slave\naes=cbc\nsubtop=s",
-         FILE_NAME ": line 2: sts_mode: master and slave need a pubtop"},
-        {SESSION("slave", "ecb"), FILE_NAME ": line 2: sts_mode: master and slave need a subtop"},
-        {SESSION("slave", "ecb") "subtop=s\nsubtop=t",
-         FILE_NAME ": line 6: subtop: master and slave take only one"},
-        {SESSION("slave", "ecb") "subtop=s/#",
-         FILE_NAME ": line 5: subtop: master and slave take no wildcards"},
-        {SESSION("master", "ecb") "subtop=+/s",
-         FILE_NAME ": line 5: subtop: master and slave take no wildcards"},
-        {SESSION("master", "ecb") "subtop=s\nretain=1",
-         FILE_NAME ": line 6: retain: master and slave never retain"},
-        {SESSION("master", "ecb") "subtop=s\nretain=0", ""},
+        {SESSION("slave", "ecb") "subtop=s\nclean_session=0",
+         FILE_NAME ": line 6: clean_session: 0 needs a clientid"},
+        {PUSH "aes=cbc", FILE_NAME ": line 6: aes: push and collect take only chachapoly"},
+        {COLLECT "cipher=ecb",
+         FILE_NAME ": line 7: cipher: push and collect take only chachapoly"},
 #endif
+        {PUSH "aes=null", FILE_NAME ": line 6: aes: push and collect take only chachapoly"},
+        {"ip=a\nsts_mode=slave\naes=chachapoly\nsubtop=s",
+         FILE_NAME ": line 2: sts_mode: master and slave need a pubtop"},
+        {SESSION("slave", "chachapoly"),
+         FILE_NAME ": line 2: sts_mode: master and slave need a subtop"},
+        {SESSION("slave", "chachapoly") "subtop=s\nsubtop=t",
+         FILE_NAME ": line 6: subtop: master and slave take only one"},
+        {SESSION("slave", "chachapoly") "subtop=s/#",
+         FILE_NAME ": line 5: subtop: master and slave take no wildcards"},
+        {SESSION("master", "chachapoly") "subtop=+/s",
+         FILE_NAME ": line 5: subtop: master and slave take no wildcards"},
+        {SESSION("master", "chachapoly") "subtop=s\nretain=1",
+         FILE_NAME ": line 6: retain: master and slave never retain"},
+        {MASTER "peer=" KEY, ""},
+        {MASTER "peer=" KEY "\nretain=0", ""},
+        {MASTER "peer=" KEY "\npsk=" KEY "\nstate=f\nclean_session=0\nclientid=c", ""},
+        {MASTER "peer=" KEY "\nclean_session=0",
+         FILE_NAME ": line 8: clean_session: 0 needs a clientid"},
+        {MASTER, FILE_NAME ": line 2: sts_mode: master and push need a peer: the public key of the "
+                 "other end"},
+        {MASTER "peers=f", FILE_NAME ": line 7: peers: master and push have one other end: peer"},
+        {SLAVE "peer=" KEY, ""},
+        {SLAVE "peer=" KEY "\npsk=" KEY, ""},
+        {SLAVE "peers=f", ""},
+        {SLAVE, FILE_NAME ": line 2: sts_mode: slave needs a peer (the public key of the master) "
+                "or peers"},
+        {SLAVE "peers=f\npeer=" KEY,
+         FILE_NAME ": line 7: peers: a slave takes peer or peers, not both"},
+        {SLAVE "peers=f\npsk=" KEY,
+         FILE_NAME ": line 8: psk: goes with peer; a peers file has one a line"},
+        {SLAVE "peers=f\nstate=f", FILE_NAME ": line 8: state: a slave has nothing to keep"},
+        {SESSION("slave", "chachapoly") "subtop=s\npeer=" KEY,
+         FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
+        {PUSH, ""},
+        {PUSH "aes=chachapoly\npsk=" KEY "\nstate=f\nwill_topic=t\nqos=2", ""},
+        {PUSH "retain=1", FILE_NAME ": line 6: retain: push never retains"},
+        {PUSH "subtop=s", FILE_NAME ": line 6: subtop: push receives nothing"},
+        {PUSH "peers=f", FILE_NAME ": line 6: peers: master and push have one other end: peer"},
+        {PUSH "clean_session=0", FILE_NAME ": line 6: clean_session: 0 needs a clientid"},
+        {"ip=a\nsts_mode=push\nkey=f\npeer=" KEY,
+         FILE_NAME ": line 2: sts_mode: push needs a pubtop"},
+        {"ip=a\nsts_mode=push\npubtop=p\npeer=" KEY,
+         FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
+        {"ip=a\nsts_mode=push\npubtop=p\nkey=f",
+         FILE_NAME ": line 2: sts_mode: master and push need a peer: the public key of the other "
+         "end"},
+        {COLLECT, ""},
+        {COLLECT "subtop=$share/g/a/#\nsubtop=+/x\naes=chachapoly\nclean_session=1", ""},
+        {COLLECT "clean_session=0", ""},
+        {COLLECT "mqtt_version=3", ""},
+        {COLLECT "pubtop=p", FILE_NAME ": line 7: pubtop: collect sends nothing"},
+        {COLLECT "retain=1", FILE_NAME ": line 7: retain: collect sends nothing to be retained"},
+        {COLLECT "peer=" KEY, FILE_NAME ": line 7: peer: collect takes peers: a file of all "
+                              "devices"},
+        {COLLECT "psk=" KEY, FILE_NAME ": line 7: psk: goes with peer; a peers file has one a "
+                             "line"},
+        {"ip=a\nsts_mode=collect", FILE_NAME ": line 2: sts_mode: collect needs a subtop"},
+        {"ip=a\nsts_mode=collect\nsubtop=s\npeers=f\nstate=f",
+         FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
+        {"ip=a\nsts_mode=collect\nsubtop=s\nkey=f\nstate=f",
+         FILE_NAME ": line 2: sts_mode: collect needs peers: a file of all devices"},
+        {"ip=a\nsts_mode=collect\nsubtop=s\nkey=f\npeers=f",
+         FILE_NAME ": line 2: sts_mode: collect needs a state: the file that tells new pushes from "
+         "old ones"},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++)
         assert_string_equal(finish_message(cases[i].text), cases[i].expected);
+}
+
+/* key, peer, peers, psk and state belong to STS/2 alone. */
+static void keys_without_chachapoly(void **state)
+{
+    static const struct {
+        const char *name, *value;
+    } keys[] = {{"key", "f"}, {"peer", KEY}, {"peers", "f"}, {"psk", KEY}, {"state", "f"}};
+    static const char *const texts[] = {
+        "ip=a\n",
+#if STS_SEED
+        SESSION("master", "cbc") "subtop=s\n", SESSION("slave", "ecb") "subtop=s\n",
+#endif
+    };
+    char text[256], expected[256];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(texts); i++)
+        for (size_t k = 0; k < COUNT(keys); k++) {
+            (void)snprintf(text, sizeof text, "%s%s=%s", texts[i], keys[k].name, keys[k].value);
+            (void)snprintf(expected, sizeof expected,
+                           FILE_NAME ": line %d: %s: needs aes = chachapoly", i == 0 ? 2 : 6,
+                           keys[k].name);
+            assert_string_equal(finish_message(text), expected);
+        }
+}
+
+static void defaults_of_the_mode(void **state)
+{
+    (void)state;
+    assert_string_equal(finish_message(PUSH), "");
+    assert_int_equal(conf.mode, STS_SENDER);
+    assert_int_equal(conf.cipher, STS_CHACHAPOLY);
+    assert_true(conf.clean_session);
+    assert_string_equal(finish_message(COLLECT), "");
+    assert_int_equal(conf.mode, STS_COLLECTOR);
+    assert_int_equal(conf.cipher, STS_CHACHAPOLY);
+    assert_false(conf.clean_session);
+    assert_false(conf.clientid.set);
+    assert_string_equal(finish_message(COLLECT "clean_session=1"), "");
+    assert_true(conf.clean_session);
+    assert_string_equal(finish_message(MASTER "peer=" KEY), "");
+    assert_true(conf.clean_session);
+    assert_string_equal(finish_message("ip=a"), "");
+    assert_int_equal(conf.cipher, STS_NULL);
 }
 
 static void finish_after_options(void **state)
@@ -722,6 +903,17 @@ static const char full[] = "\xef\xbb\xbf# everything there is\r\n"
                            "will_retain = 1\n"
                            "timeout = 86400";
 
+/* The rest, which makes no sense there. */
+static const char full_sts2[] = "ip = broker.example.org\n"
+                                "sts_mode = master  # begins\n"
+                                "cipher = chachapoly\n"
+                                "pubtop = m2s\n"
+                                "subtop = s2m\n"
+                                "key = /etc/sts/master.key\n"
+                                "peer = " KEY "\n"
+                                "psk = 8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8= # ours\r\n"
+                                "state = /var/lib/sts/state";
+
 static void a_full_file(void **state)
 {
     (void)state;
@@ -747,7 +939,7 @@ static void a_full_file(void **state)
     assert_int_equal(conf.will_qos, 1);
     assert_true(conf.will_retain);
     assert_int_equal(conf.timeout_s, 86400);
-    for (size_t i = 0; i < CONF_KEYS_COUNT; i++) {
+    for (size_t i = 0; i <= CONF_TIMEOUT; i++) {
         assert_int_equal(conf.origin[i].layer, CONF_LAYER_FILE);
         assert_int_not_equal(conf.origin[i].line, 0);
     }
@@ -755,11 +947,29 @@ static void a_full_file(void **state)
     assert_int_equal(conf.origin[CONF_TIMEOUT].line, 21);
 }
 
+static void a_full_file_of_sts2(void **state)
+{
+    (void)state;
+    assert_string_equal(finish_message(full_sts2), "");
+    assert_int_equal(conf.mode, STS_MASTER);
+    assert_int_equal(conf.cipher, STS_CHACHAPOLY);
+    assert_string_equal(conf.key.text, "/etc/sts/master.key");
+    assert_string_equal(conf.peer.text, KEY);
+    assert_string_equal(conf.state.text, "/var/lib/sts/state");
+    assert_false(conf.peers.set);
+    assert_int_equal(conf.psk_bytes.bytes[0], 0xf0);
+    assert_int_equal(conf.psk_bytes.bytes[31], 0x0f);
+    assert_int_equal(conf.origin[CONF_STATE].line, 9);
+}
+
 static void every_prefix(void **state)
 {
     (void)state;
     for (size_t len = 0; len < sizeof full; len++)
         if (parse_bytes(full, len) == 0)
+            finish();
+    for (size_t len = 0; len < sizeof full_sts2; len++)
+        if (parse_bytes(full_sts2, len) == 0)
             finish();
 }
 
@@ -800,13 +1010,19 @@ static void samples(void **state)
     static const struct {
         const char *path;
         enum sts_mode mode;
+        enum sts_cipher cipher;
         const char *pubtop, *subtop;
+        const char *option;     /* that the comments in the file tell to give */
     } cases[] = {
-        {"config/nosec", STS_NOSEC, "sts/demo", "sts/demo"},
+        {"config/nosec", STS_NOSEC, STS_NULL, "sts/demo", "sts/demo", NULL},
 #if STS_SEED
-        {"config/secmaster", STS_MASTER, "m2s", "s2m"},
-        {"config/secslave", STS_SLAVE, "s2m", "m2s"},
+        {"config/secmaster", STS_MASTER, STS_CBC, "m2s", "s2m", NULL},
+        {"config/secslave", STS_SLAVE, STS_CBC, "s2m", "m2s", NULL},
 #endif
+        {"config/master", STS_MASTER, STS_CHACHAPOLY, "sts/m2s", "sts/s2m", "peer=" KEY},
+        {"config/slave", STS_SLAVE, STS_CHACHAPOLY, "sts/s2m", "sts/m2s", "peer=" KEY},
+        {"config/push", STS_SENDER, STS_CHACHAPOLY, "sts/push/device1", "", "peer=" KEY},
+        {"config/collect", STS_COLLECTOR, STS_CHACHAPOLY, "", "sts/push/+", NULL},
     };
     static char text[CONF_FILE_MAX_BYTES];
 
@@ -817,13 +1033,17 @@ static void samples(void **state)
         assert_non_null(file); /* the tests run in the top folder */
         text[fread(text, 1, sizeof text - 1, file)] = 0;
         (void)fclose(file);
-        assert_string_equal(finish_message(text), "");
+        assert_string_equal(message(text), "");
+        if (cases[i].option)
+            assert_string_equal(option_message(cases[i].option), "");
+        finish();
+        assert_string_equal(error.text, "");
         assert_string_equal(conf.host.text, "127.0.0.1");
         assert_int_equal(conf.port, 1883);
         assert_int_equal(conf.mode, cases[i].mode);
-        assert_int_equal(conf.cipher, cases[i].mode == STS_NOSEC ? STS_NULL : STS_CBC);
+        assert_int_equal(conf.cipher, cases[i].cipher);
         assert_string_equal(conf.pubtop.text, cases[i].pubtop);
-        assert_int_equal(conf.subtop_count, 1);
+        assert_int_equal(conf.subtop_count, cases[i].subtop[0] != 0);
         assert_string_equal(conf.subtop[0].text, cases[i].subtop);
         assert_false(conf.username.set || conf.password.set);
     }
@@ -871,8 +1091,10 @@ static void check_sane(int result)
 {
     const struct conf_value *const texts[] = {&conf.host, &conf.username, &conf.password,
                                               &conf.clientid, &conf.pubtop, &conf.will_topic,
-                                              &conf.will_msg};
+                                              &conf.will_msg, &conf.key, &conf.peer,
+                                              &conf.peers, &conf.psk, &conf.state};
 
+    assert_true(conf.peer.set <= conf.peer_key.set && conf.psk.set == conf.psk_bytes.set);
     for (size_t i = 0; i < COUNT(texts); i++) {
         assert_non_null(memchr(texts[i]->text, 0, sizeof texts[i]->text));
         assert_true(mqtt_utf8_ok(bytes_of(texts[i]->text)));
@@ -899,10 +1121,11 @@ static void mutations(void **state)
 
     (void)state;
     for (unsigned round = 0; round < 30000; round++) {
-        size_t len = sizeof full - 1;
+        const bool sts2 = round % 2;
+        size_t len = sts2 ? sizeof full_sts2 - 1 : sizeof full - 1;
         int result;
 
-        memcpy(text, full, len);
+        memcpy(text, sts2 ? full_sts2 : full, len);
         for (uint32_t n = next_random(&seed) % 8; n > 0; n--)
             len = mutate(text, len, sizeof text, &seed);
         result = parse_bytes(text, len);
@@ -930,13 +1153,18 @@ int main(void)
         cmocka_unit_test(no_text_at_all),
         cmocka_unit_test(zero_bytes),
         cmocka_unit_test(passwords_are_not_shown),
+        cmocka_unit_test(psks_are_not_shown),
+        cmocka_unit_test(keys_are_decoded),
         cmocka_unit_test(messages_fit),
         cmocka_unit_test(override_and_file),
         cmocka_unit_test(override_text),
         cmocka_unit_test(override_subtops),
         cmocka_unit_test(finish_rules),
+        cmocka_unit_test(keys_without_chachapoly),
+        cmocka_unit_test(defaults_of_the_mode),
         cmocka_unit_test(finish_after_options),
         cmocka_unit_test(a_full_file),
+        cmocka_unit_test(a_full_file_of_sts2),
         cmocka_unit_test(every_prefix),
         cmocka_unit_test(files_of_the_original),
         cmocka_unit_test(samples),

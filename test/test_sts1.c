@@ -17,7 +17,6 @@
 #include "obfuscate.h"
 #include "sts1.h"
 
-#define TOPIC_LEN 4
 #define TIMEOUT_MS 30000
 #define T0 5000                     /* the clock when things begin */
 #define STEPS (STS_STEP_ESTABLISHED + 1)
@@ -47,7 +46,7 @@ static struct payload pull(struct sts *s, uint64_t now_ms)
 {
     struct payload p;
     struct wr out = wr_over(p.bytes, sizeof p.bytes);
-    int len = sts_pull(s, &out, now_ms);
+    int len = sts_pull(s, &out, 0, now_ms);
 
     assert_true(len >= 0);
     assert_int_equal(len, out.p - p.bytes);
@@ -61,14 +60,19 @@ static enum sts_event give_bytes(struct sts *s, const uint8_t *bytes, size_t len
                                  char *text)
 {
     uint8_t *block = malloc(len ? len : 1);
+    struct sts_news news;
     struct bytes view;
-    enum sts_event event;
 
     assert_non_null(block);
     if (len)
         memcpy(block, bytes, len);
-    event = sts_take(s, &view, block, len, now_ms);
-    if (event == STS_EV_TEXT) {
+    sts_take(s, &news, bytes_of("any topic"), block, len, now_ms);
+    view = news.text;
+    assert_int_equal(news.began, news.event == STS_EV_ESTABLISHED);
+    assert_false(news.replaced);
+    assert_int_equal(news.lost, 0);
+    assert_int_equal(news.why != STS_DROP_NONE, news.event == STS_EV_DROPPED);
+    if (news.event == STS_EV_TEXT) {
         assert_true(view.p >= block && view.p + view.len <= block + len);
         if (text) {
             memcpy(text, view.p, view.len);
@@ -78,7 +82,7 @@ static enum sts_event give_bytes(struct sts *s, const uint8_t *bytes, size_t len
         assert_int_equal(view.len, 0);
     }
     free(block);
-    return event;
+    return news.event;
 }
 
 static enum sts_event give(struct sts *s, const struct payload *p, uint64_t now_ms, char *text)
@@ -149,12 +153,24 @@ static struct payload sealed(struct sts *s, const char *text, uint64_t now_ms)
 
 /* ---- both ends ---- */
 
+static void init(struct sts *s, enum sts_mode mode, enum sts_cipher cipher)
+{
+    const struct sts_setup conversation = {
+        .mode = mode,
+        .cipher = cipher,
+        .pubtop = bytes_of("m2s/"),
+        .timeout_ms = TIMEOUT_MS,
+    };
+
+    sts_init(s, &conversation);
+}
+
 static struct sts started(enum sts_mode mode, enum sts_cipher cipher)
 {
     struct sts s;
 
     memset(&s, 0xa5, sizeof s);
-    sts_init(&s, mode, cipher, TOPIC_LEN, TIMEOUT_MS);
+    init(&s, mode, cipher);
     assert_int_equal(sts_start(&s, T0), 0);
     return s;
 }
@@ -212,9 +228,9 @@ static struct {
 
 static void note(const struct sts *s)
 {
-    if (s->outbox_len == 0 && !way.reached[s->mode][s->step]) {
-        way.at[s->mode][s->step] = *s;
-        way.reached[s->mode][s->step] = true;
+    if (s->v1.outbox_len == 0 && !way.reached[s->setup.mode][s->v1.step]) {
+        way.at[s->setup.mode][s->v1.step] = *s;
+        way.reached[s->setup.mode][s->v1.step] = true;
     }
 }
 
@@ -222,7 +238,7 @@ static struct payload sealed_kill(const struct sts *from)
 {
     struct sts s = *from;
 
-    sts_stop(&s);
+    sts_stop(&s, T0);
     return pull(&s, T0 + STS1_GUARD_MS);
 }
 
@@ -232,8 +248,8 @@ static int setup(void **state)
 
     (void)state;
     memset(&way, 0, sizeof way);
-    sts_init(&master, STS_MASTER, STS_CBC, TOPIC_LEN, TIMEOUT_MS);
-    sts_init(&slave, STS_SLAVE, STS_CBC, TOPIC_LEN, TIMEOUT_MS);
+    init(&master, STS_MASTER, STS_CBC);
+    init(&slave, STS_SLAVE, STS_CBC);
     note(&master);
     note(&slave);
     assert_int_equal(sts_start(&slave, T0), 0);
@@ -353,26 +369,26 @@ static void test_kill(void **state)
     (void)state;
     for (size_t i = 0; i < 2; i++) {
         establish(&master, &slave, ciphers[i]);
-        sts_stop(&master);
-        sts_stop(&master);
+        sts_stop(&master, T0);
+        sts_stop(&master, T0);
         assert_true(sts_established(&master));
         p = pull(&master, later);
         assert_int_equal(p.len, STS1_BLOCK_BYTES);
-        assert_int_equal(master.step, STS_STEP_IDLE);
+        assert_int_equal(master.v1.step, STS_STEP_IDLE);
         expect_nothing(&master, later);
         assert_int_equal(give(&slave, &p, later, NULL), STS_EV_KILLED);
-        assert_int_equal(slave.step, STS_STEP_WAIT_INITREQ);
+        assert_int_equal(slave.v1.step, STS_STEP_WAIT_INITREQ);
         expect_nothing(&slave, later);
 
         /* The slave serves the next master, and ends that session itself. */
         assert_int_equal(sts_start(&master, later), 0);
         assert_int_equal(converse(&master, &slave, later), 10);
         assert_agreed(&master, &slave);
-        sts_stop(&slave);
+        sts_stop(&slave, T0);
         p = pull(&slave, later);
-        assert_int_equal(slave.step, STS_STEP_IDLE);
+        assert_int_equal(slave.v1.step, STS_STEP_IDLE);
         assert_int_equal(give(&master, &p, later, NULL), STS_EV_KILLED);
-        assert_int_equal(master.step, STS_STEP_IDLE);
+        assert_int_equal(master.v1.step, STS_STEP_IDLE);
     }
 }
 
@@ -382,10 +398,10 @@ static void test_kills_cross(void **state)
     struct sts slave = way.at[STS_SLAVE][STS_STEP_ESTABLISHED];
 
     (void)state;
-    sts_stop(&slave);
+    sts_stop(&slave, T0);
     assert_int_equal(say(&slave, "INITREQ:" IDS_OTHER, T0), STS_EV_DROPPED);
     assert_int_equal(give(&slave, &way.kill_to_slave, T0, NULL), STS_EV_KILLED);
-    assert_int_equal(slave.step, STS_STEP_IDLE);
+    assert_int_equal(slave.v1.step, STS_STEP_IDLE);
     expect_nothing(&slave, T0);
 }
 
@@ -398,8 +414,8 @@ static void test_stop_without_session(void **state)
 
             if (!way.reached[mode][step])
                 continue;
-            sts_stop(&s);
-            assert_int_equal(s.step, STS_STEP_IDLE);
+            sts_stop(&s, T0);
+            assert_int_equal(s.v1.step, STS_STEP_IDLE);
             expect_nothing(&s, T0);
             assert_true(sts_deadline(&s) == UINT64_MAX);
         }
@@ -542,9 +558,9 @@ static void assert_dropped(struct sts *s, const struct sts *before)
     assert_int_equal(s->dropped, before->dropped + 1);
     s->dropped = before->dropped;
     /* What deciphers to nothing moves the chain; a key was drawn before the point proved none. */
-    if (s->step == STS_STEP_ESTABLISHED)
+    if (s->v1.step == STS_STEP_ESTABLISHED)
         memcpy(s->v1.iv, before->v1.iv, sizeof s->v1.iv);
-    if (s->step == STS_STEP_WAIT_RDYREQ && s->mode == STS_SLAVE)
+    if (s->v1.step == STS_STEP_WAIT_RDYREQ && s->setup.mode == STS_SLAVE)
         s->v1.public_key = before->v1.public_key;
     assert_memory_equal(s, before, sizeof *s);
 }
@@ -569,12 +585,12 @@ static void check_outcome(enum sts_mode mode, enum sts_step step, enum message m
         assert_dropped(&s, before);
         return;
     }
-    if (event != o->event || s.step != o->next)
+    if (event != o->event || s.v1.step != o->next)
         fail_msg("%s, step %d, message %d: event %d, next %d", sts_mode_name(mode), step, m, event,
-                 s.step);
+                 s.v1.step);
     assert_int_equal(s.dropped, before->dropped);
-    for (size_t i = 0; i < s.outbox_len; i++)
-        posts[i] = (char)('0' + s.outbox[i]);
+    for (size_t i = 0; i < s.v1.outbox_len; i++)
+        posts[i] = (char)('0' + s.v1.outbox[i]);
     assert_string_equal(posts, o->posts);
 }
 
@@ -604,7 +620,7 @@ static void test_duplicates(void **state)
 
     (void)state;
     for (;;) {
-        struct sts *from = master.outbox_len > 0 ? &master : &slave;
+        struct sts *from = master.v1.outbox_len > 0 ? &master : &slave;
         struct sts *to = from == &master ? &slave : &master;
         struct sts once;
 
@@ -614,8 +630,8 @@ static void test_duplicates(void **state)
         once = *to;
         /* Answers wait in the outbox meanwhile; each is sent once all the same. */
         (void)give(to, &p, T0, NULL);
-        assert_int_equal(to->step, once.step);
-        assert_int_equal(to->outbox_len, once.outbox_len);
+        assert_int_equal(to->v1.step, once.v1.step);
+        assert_int_equal(to->v1.outbox_len, once.v1.outbox_len);
         assert_memory_equal(&to->v1, &once.v1, sizeof once.v1);
     }
     assert_agreed(&master, &slave);
@@ -797,7 +813,7 @@ static void test_keys_shown(void **state)
     uint64_t now_ms = T0;
 
     (void)state;
-    master.expires_ms = UINT64_MAX;
+    master.v1.expires_ms = UINT64_MAX;
     for (size_t shown = 2; shown < STS1_SHOWN_KEYS_MAX + 4; shown++) {
         now_ms += STS1_RDYREQ_RETRY_MS;
         assert_true(sts_deadline(&master) == now_ms);
@@ -887,10 +903,10 @@ static void assert_wiped(const struct sts *s)
     struct sts1 v1 = s->v1;
 
     assert_true(v1.resend_ms == UINT64_MAX);
-    v1.resend_ms = 0;
+    assert_true(v1.expires_ms == UINT64_MAX);
+    v1.step = (enum sts_step)0;
+    v1.resend_ms = v1.expires_ms = 0;
     assert_memory_equal(&v1, &zero, sizeof zero);
-    assert_int_equal(s->outbox_len, 0);
-    assert_true(s->expires_ms == UINT64_MAX);
     assert_true(sts_deadline(s) == UINT64_MAX);
 }
 
@@ -907,9 +923,9 @@ static void test_handshake_timeout(void **state)
             s.v1.resend_ms = UINT64_MAX;
             assert_true(sts_deadline(&s) == T0 + TIMEOUT_MS);
             assert_int_equal(sts_tick(&s, T0 + TIMEOUT_MS - 1), STS_EV_NONE);
-            assert_int_equal(s.step, step);
+            assert_int_equal(s.v1.step, step);
             assert_int_equal(sts_tick(&s, T0 + TIMEOUT_MS), STS_EV_TIMEOUT);
-            assert_int_equal(s.step,
+            assert_int_equal(s.v1.step,
                              mode == STS_SLAVE ? STS_STEP_WAIT_INITREQ : STS_STEP_IDLE);
             assert_wiped(&s);
             assert_int_equal(sts_tick(&s, T0 + 2 * TIMEOUT_MS), STS_EV_NONE);
@@ -991,14 +1007,14 @@ static void test_kill_waits_for_guard(void **state)
     struct payload p;
 
     (void)state;
-    sts_stop(&master);
+    sts_stop(&master, T0);
     expect_nothing(&master, ready_ms - 1);
     assert_true(sts_deadline(&master) == ready_ms);
     assert_false(sts_ready(&master, ready_ms));
     assert_int_equal(sts_tick(&master, ready_ms), STS_EV_NONE);
     assert_true(sts_established(&master));
     p = pull(&master, ready_ms);
-    assert_int_equal(master.step, STS_STEP_IDLE);
+    assert_int_equal(master.v1.step, STS_STEP_IDLE);
     assert_int_equal(give(&slave, &p, ready_ms, NULL), STS_EV_KILLED);
 }
 
@@ -1025,20 +1041,20 @@ static void test_wiping(void **state)
     assert_int_equal(give(&s, &way.kill_to_master, T0, NULL), STS_EV_KILLED);
     assert_wiped(&s);
     s = established;
-    sts_stop(&s);
+    sts_stop(&s, T0);
     assert_true(pull(&s, T0 + STS1_GUARD_MS).len > 0);
     assert_wiped(&s);
     s = established;
     s.sent = 3;
     sts_wipe(&s);
     assert_wiped(&s);
-    assert_int_equal(s.step, STS_STEP_IDLE);
+    assert_int_equal(s.v1.step, STS_STEP_IDLE);
     assert_int_equal(s.sent, 3);
     s = established;
     assert_int_equal(sts_start(&s, T0), 0);
     assert_false(holds(&s, key));
     s = showing;
-    sts_stop(&s);
+    sts_stop(&s, T0);
     assert_wiped(&s);
 
     s = way.at[STS_SLAVE][STS_STEP_ESTABLISHED];
@@ -1096,7 +1112,7 @@ static void test_longest_text(void **state)
         struct wr out = wr_over(room, sizeof room);
         const size_t max = rows[i].text_max;
 
-        s.topic_len = rows[i].topic_len;
+        s.setup.pubtop.len = rows[i].topic_len;
         assert_int_equal(sts_text_max(&s), max);
         assert_int_equal(sts_seal(&s, &out, (struct bytes){text, max + 1}, T0), STS_ERR_LONG);
         assert_ptr_equal(out.p, room);
@@ -1268,7 +1284,7 @@ static void test_each_id_counts(void **state)
         clear_text(&way.initreq, clear);
         clear[8 + at] = clear[8 + at] == 'a' ? 'b' : 'a';
         assert_int_equal(say(&slave, clear, T0), STS_EV_STARTED);
-        assert_int_equal(slave.step, STS_STEP_WAIT_AUTHREQ);
+        assert_int_equal(slave.v1.step, STS_STEP_WAIT_AUTHREQ);
     }
 }
 
@@ -1279,10 +1295,13 @@ static void test_nothing_at_all(void **state)
     for (int mode = STS_MASTER; mode <= STS_SLAVE; mode++) {
         for (int step = 0; step < STEPS; step++) {
             struct sts s = way.at[mode][step];
-            struct bytes text;
+            struct sts_news news;
 
-            if (way.reached[mode][step])
-                assert_int_equal(sts_take(&s, &text, NULL, 0, T0), STS_EV_DROPPED);
+            if (!way.reached[mode][step])
+                continue;
+            sts_take(&s, &news, bytes_of("any topic"), NULL, 0, T0);
+            assert_int_equal(news.event, STS_EV_DROPPED);
+            assert_int_equal(news.why, STS_DROP_FORM);
         }
     }
 }
@@ -1298,11 +1317,11 @@ static void test_pull_room(void **state)
 
     (void)state;
     for (int i = 0; i < 11; i++) {
-        struct sts *from = master.outbox_len > 0 ? &master : &slave;
+        struct sts *from = master.v1.outbox_len > 0 ? &master : &slave;
         struct sts whole;
 
         if (i == 10) {
-            sts_stop(&slave);
+            sts_stop(&slave, T0);
             from = &slave;
         }
         whole = *from;
@@ -1312,17 +1331,17 @@ static void test_pull_room(void **state)
             struct sts before = *from;
             struct wr out = wr_over(room, size);
 
-            assert_int_equal(sts_pull(from, &out, T0), STS_ERR_ROOM);
+            assert_int_equal(sts_pull(from, &out, 0, T0), STS_ERR_ROOM);
             assert_memory_equal(from, &before, sizeof before);
         }
         memset(room, 0xee, sizeof room);
         struct wr out = wr_over(room, p.len);
-        assert_int_equal(sts_pull(from, &out, T0), p.len);
+        assert_int_equal(sts_pull(from, &out, 0, T0), p.len);
         assert_memory_equal(room, p.bytes, p.len);
         assert_int_equal(room[p.len], 0xee);
         (void)give(from == &master ? &slave : &master, &p, T0, NULL);
     }
-    assert_int_equal(master.step, STS_STEP_IDLE);
+    assert_int_equal(master.v1.step, STS_STEP_IDLE);
 }
 
 /* ---- failures ---- */
@@ -1346,7 +1365,7 @@ static void test_no_randomness(void **state)
     random_fails = false;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         assert_int_equal(all[i]->crypto_err, CRYPTO_ERR_RANDOM);
-        assert_int_equal(all[i]->step, STS_STEP_IDLE);
+        assert_int_equal(all[i]->v1.step, STS_STEP_IDLE);
         assert_wiped(all[i]);
         expect_nothing(all[i], T0);
     }
@@ -1415,9 +1434,9 @@ static void test_mutations(void **state)
         given++;
         assert_int_equal(s.dropped, dropped + (event == STS_EV_DROPPED));
         /* Whatever it was, the time of a handshake is bounded, and one that is over is wiped. */
-        if (s.step != STS_STEP_IDLE && s.step != STS_STEP_WAIT_INITREQ && !sts_established(&s))
+        if (sts_stage(&s) == STS_STAGE_HANDSHAKE)
             assert_true(sts_deadline(&s) <= T0 + TIMEOUT_MS);
-        if (s.step == STS_STEP_IDLE || s.step == STS_STEP_WAIT_INITREQ)
+        if (sts_stage(&s) == STS_STAGE_IDLE || sts_stage(&s) == STS_STAGE_WAITING)
             assert_wiped(&s);
         while (pull(&s, T0).len > 0)
             given++;

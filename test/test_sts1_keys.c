@@ -61,6 +61,13 @@ static void test_refused(void **state)
     }
 }
 
+static void init(struct sts *s, enum sts_mode mode, enum sts_cipher cipher)
+{
+    const struct sts_setup setup = {.mode = mode, .cipher = cipher, .timeout_ms = 30000};
+
+    sts_init(s, &setup);
+}
+
 /* The vectors that share master key 1 make a master that has shown several keys: the roles turned
  * around, so that each has another secret with the same point. */
 static void test_master_picks_first_not_refused(void **state)
@@ -78,7 +85,7 @@ static void test_master_picks_first_not_refused(void **state)
     for (size_t i = 0; i < COUNT(rows); i++) {
         struct sts s;
 
-        sts_init(&s, STS_MASTER, STS_CBC, 4, 30000);
+        init(&s, STS_MASTER, STS_CBC);
         s.v1.shown_count = rows[i].count;
         for (size_t k = 0; k < rows[i].count; k++)
             memcpy(s.v1.shown[k], vector_ecdhs[rows[i].shown[k]].slave.private_key, 32);
@@ -94,12 +101,12 @@ static void test_no_point(void **state)
     struct sts s;
 
     (void)state;
-    sts_init(&s, STS_MASTER, STS_CBC, 4, 30000);
+    init(&s, STS_MASTER, STS_CBC);
     s.v1.shown_count = 1;
     memcpy(s.v1.shown[0], vector_points[0].private_key, 32);
     assert_int_equal(sts1_agree_as_master(&s, &no_point), CRYPTO_ERR_POINT);
     assert_memory_equal(s.v1.key, zero, 32);
-    sts_init(&s, STS_SLAVE, STS_CBC, 4, 30000);
+    init(&s, STS_SLAVE, STS_CBC);
     assert_int_equal(sts1_agree_as_slave(&s, &no_point), CRYPTO_ERR_POINT);
     assert_memory_equal(s.v1.key, zero, 32);
 }
@@ -110,8 +117,8 @@ static struct sts session(const struct vector_session *v, enum sts_mode mode)
 {
     struct sts s;
 
-    sts_init(&s, mode, strcmp(v->aes, "ecb") == 0 ? STS_ECB : STS_CBC, 4, 30000);
-    s.step = STS_STEP_ESTABLISHED;
+    init(&s, mode, strcmp(v->aes, "ecb") == 0 ? STS_ECB : STS_CBC);
+    s.v1.step = STS_STEP_ESTABLISHED;
     memcpy(s.v1.key, v->secret, 32);
     memcpy(s.v1.iv, v->secret, sizeof s.v1.iv);
     return s;
@@ -127,8 +134,8 @@ static struct bytes sealed_as(struct sts *s, const struct vector_message *v, uin
     if (v->iv.len > 0)
         assert_memory_equal(s->v1.iv, v->iv.p, sizeof s->v1.iv);
     if (memcmp(v->plaintext.p, "KILL", 4) == 0) {
-        sts_stop(s);
-        assert_int_equal(sts_pull(s, &out, 0), v->ciphertext.len);
+        sts_stop(s, 0);
+        assert_int_equal(sts_pull(s, &out, 0, 0), v->ciphertext.len);
     } else {
         assert_memory_equal(v->plaintext.p, "ENC:", 4);
         assert_int_equal(sts_sealed_size(s, text.len), v->ciphertext.len);
@@ -147,21 +154,21 @@ static bool garbled(const struct vector_message *v)
 static void receive(struct sts *s, const struct vector_message *v, struct bytes wire)
 {
     uint8_t payload[256];
-    struct bytes text;
-    enum sts_event event;
+    struct sts_news news;
 
     assert_in_range(wire.len, 16, sizeof payload);
     memcpy(payload, wire.p, wire.len);
-    event = sts_take(s, &text, payload, wire.len, 0);
+    sts_take(s, &news, bytes_of("m2s/"), payload, wire.len, 0);
     if (v->receiver_sees.len > 0)
         assert_true(bytes_equal((struct bytes){payload, wire.len}, v->receiver_sees));
     if (garbled(v)) {
-        assert_int_equal(event, STS_EV_DROPPED);
+        assert_int_equal(news.event, STS_EV_DROPPED);
     } else if (memcmp(v->plaintext.p, "KILL", 4) == 0) {
-        assert_int_equal(event, STS_EV_KILLED);
+        assert_int_equal(news.event, STS_EV_KILLED);
     } else {
-        assert_int_equal(event, STS_EV_TEXT);
-        assert_true(bytes_equal(text, (struct bytes){v->plaintext.p + 4, v->plaintext.len - 4}));
+        assert_int_equal(news.event, STS_EV_TEXT);
+        assert_true(bytes_equal(news.text,
+                                (struct bytes){v->plaintext.p + 4, v->plaintext.len - 4}));
     }
 }
 

@@ -4,7 +4,7 @@ import json
 import sys
 
 TYPES = """\
-/* Made from sts1.json by to_c.py. */
+/* Made from sts1.json by sts1_to_c.py. */
 #ifndef STS_TEST_VECTORS_STS1_H
 #define STS_TEST_VECTORS_STS1_H
 

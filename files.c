@@ -1,0 +1,102 @@
+/* files.c - see files.h. */
+#include "files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int files_make(const char *file)
+{
+    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    /* The umask can only have taken away what the owner needs. */
+    if (fd >= 0 && fchmod(fd, 0600) != 0) {
+        int err = errno;
+
+        close(fd);
+        unlink(file);
+        errno = err;
+        return -1;
+    }
+    return fd;
+}
+
+static int folder_of(char folder[FILES_PATH_MAX_BYTES], const char *file)
+{
+    const char *slash = strrchr(file, '/');
+    size_t len = slash ? (size_t)(slash - file) + 1 : 0;
+
+    if (len + 2 > FILES_PATH_MAX_BYTES) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    memcpy(folder, file, len);
+    memcpy(folder + len, ".", 2);
+    return 0;
+}
+
+int files_sync_folder(const char *file)
+{
+    char folder[FILES_PATH_MAX_BYTES];
+    int fd, err = 0;
+
+    if (folder_of(folder, file) != 0)
+        return -1;
+    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    /* EINVAL: a file system that has nothing to sync there. */
+    while (fsync(fd) != 0 && errno != EINVAL)
+        if (errno != EINTR) {
+            err = errno;
+            break;
+        }
+    close(fd);
+    errno = err;
+    return err ? -1 : 0;
+}
+
+ssize_t files_read_at(int fd, void *to, size_t size, off_t offset)
+{
+    size_t len = 0;
+
+    while (len < size) {
+        ssize_t n = pread(fd, (uint8_t *)to + len, size - len, offset + (off_t)len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+int files_write_at(int fd, const void *from, size_t len, off_t offset)
+{
+    size_t done = 0;
+
+    while (done < len) {
+        ssize_t n = pwrite(fd, (const uint8_t *)from + done, len - done, offset + (off_t)done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n < 0 ? errno : ENOSPC;
+            return -1;
+        }
+        done += (size_t)n;
+    }
+    return 0;
+}
+
+int files_sync(int fd)
+{
+    while (fdatasync(fd) != 0)
+        if (errno != EINTR)
+            return -1;
+    return 0;
+}

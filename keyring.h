@@ -1,0 +1,31 @@
+/* keyring.h - what STS/2 needs beside the config: this end's key pair, the keys it talks to, and
+ * the state file. Secrets live here and nowhere else for the length of a run. */
+#ifndef STS_KEYRING_H
+#define STS_KEYRING_H
+
+#include "conf.h"
+#include "log.h"
+#include "noise.h"
+#include "peers.h"
+#include "push.h"
+#include "store.h"
+
+struct keyring {
+    struct noise_pair own;
+    struct peers peers;
+    struct store store;
+    struct peer list[PEERS_MAX];            /* peers.list */
+    struct push_window windows[PEERS_MAX];  /* collector: of the peer at the same place */
+};
+
+/* Reads the key file, the peers and the state file that `conf` names; nothing where the mode needs
+ * none. The psk of `conf` is taken out of it. `alone`: other runs are kept out of a sender's state
+ * file (store_hold). Says what is wrong in one log line, and returns the exit status (keys.h,
+ * peers_file.h, store.h); 0: all is there. */
+int keyring_load(struct keyring *keyring, struct conf *conf, bool alone, struct log *log)
+    __attribute__((warn_unused_result));
+
+/* Wipes every secret and closes the state file. */
+void keyring_wipe(struct keyring *keyring);
+
+#endif

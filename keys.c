@@ -1,0 +1,176 @@
+/* keys.c - see keys.h. */
+#include "keys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "files.h"
+#include "key_text.h"
+
+#define OTHERS (S_IRWXG | S_IRWXO)
+
+/* ---- reading ---- */
+
+static int refuse(const char *file, int line, const char *why, struct log *log)
+{
+    log_error(log, "%s: line %d: %s", file, line, why);
+    return EX_CONFIG;
+}
+
+static int take_text(uint8_t private_key[32], struct bytes text, const char *file,
+                     struct log *log)
+{
+    const uint8_t *newline = text.len > 0 ? memchr(text.p, '\n', text.len) : NULL;
+    struct bytes line = {text.p, newline ? (size_t)(newline - text.p) : text.len};
+
+    if (!key_text_read(private_key, line))
+        return refuse(file, 1, "not a private key: 32 bytes in base64 and nothing else", log);
+    if (newline && line.len + 1 < text.len)
+        return refuse(file, 2, "nothing may stand behind the key", log);
+    return EX_OK;
+}
+
+static int read_key(uint8_t private_key[32], int fd, const char *file, struct log *log)
+{
+    uint8_t text[KEY_TEXT_CHARS + 2];   /* the newline, and one byte that is too much */
+    size_t len = 0;
+    ssize_t n = 1;
+    int status;
+
+    /* Not with files_read_at: the key may come through a pipe. */
+    while (n != 0 && len < sizeof text) {
+        n = read(fd, text + len, sizeof text - len);
+        if (n < 0 && errno != EINTR)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    if (n < 0) {
+        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        status = EX_NOINPUT;
+    } else {
+        status = take_text(private_key, (struct bytes){text, len}, file, log);
+    }
+    crypto_wipe(text, sizeof text);
+    return status;
+}
+
+/* A folder says so itself when it is read. */
+static int check_mode(int fd, const char *file, struct log *log)
+{
+    struct stat status;
+
+    if (fstat(fd, &status) != 0) {
+        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        return EX_NOINPUT;
+    }
+    if (!S_ISDIR(status.st_mode) && (status.st_mode & OTHERS)) {
+        log_error(log, "%s holds a private key and is open to others: chmod 600 %s", file, file);
+        return EX_NOPERM;
+    }
+    return EX_OK;
+}
+
+int keys_load(struct noise_pair *own, const char *file, struct log *log)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int status;
+
+    memset(own, 0, sizeof *own);
+    if (fd < 0) {
+        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        return EX_NOINPUT;
+    }
+    status = check_mode(fd, file, log);
+    if (status == EX_OK)
+        status = read_key(own->private_key, fd, file, log);
+    close(fd);
+    if (status == EX_OK)
+        crypto_x25519_public(own->public_key, own->private_key);
+    else
+        crypto_wipe(own, sizeof *own);
+    return status;
+}
+
+/* ---- making ---- */
+
+static int write_key(const uint8_t private_key[32], int fd)
+{
+    char text[KEY_TEXT_CHARS + 1];
+    int err;
+
+    key_text_write(text, private_key);
+    text[KEY_TEXT_CHARS] = '\n';
+    err = files_write_at(fd, text, sizeof text, 0);
+    crypto_wipe(text, sizeof text);
+    return err;
+}
+
+static int fill(struct noise_pair *own, int fd, const char *file, struct log *log)
+{
+    int err = crypto_x25519_keypair(own->private_key, own->public_key);
+
+    if (err) {
+        log_error(log, "cannot make a key: %s", crypto_err_text(err));
+        return EX_OSERR;
+    }
+    if (write_key(own->private_key, fd) != 0 || files_sync(fd) != 0 ||
+        files_sync_folder(file) != 0) {
+        log_error(log, "cannot write %s: %s", file, strerror(errno));
+        return EX_IOERR;
+    }
+    return EX_OK;
+}
+
+/* close(2) may tell of a write that failed, too; not once the file is synced. */
+static int make(struct noise_pair *own, const char *file, struct log *log)
+{
+    int fd = files_make(file);
+    int status;
+
+    if (fd < 0 && errno == EEXIST)
+        return keys_load(own, file, log);
+    if (fd < 0) {
+        log_error(log, "cannot make %s: %s", file, strerror(errno));
+        return EX_CANTCREAT;
+    }
+    status = fill(own, fd, file, log);
+    close(fd);
+    if (status != EX_OK)
+        unlink(file);
+    return status;
+}
+
+static int print_public(const uint8_t public_key[32], struct log *log)
+{
+    char line[KEY_TEXT_CHARS + 1];
+    size_t done = 0;
+
+    key_text_write(line, public_key);
+    line[KEY_TEXT_CHARS] = '\n';
+    while (done < sizeof line) {
+        ssize_t n = write(STDOUT_FILENO, line + done, sizeof line - done);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            log_error(log, "cannot write to standard output: %s", strerror(errno));
+            return EX_IOERR;
+        }
+        done += (size_t)n;
+    }
+    return EX_OK;
+}
+
+int keys_make(const char *file, struct log *log)
+{
+    struct noise_pair own = {0};
+    int status = make(&own, file, log);
+
+    if (status == EX_OK)
+        status = print_public(own.public_key, log);
+    crypto_wipe(&own, sizeof own);
+    return status;
+}

@@ -1,0 +1,47 @@
+/* session_private.h - what the files of a session share; nobody else includes it.
+ *   session.c       start, polling, events of the connection, messages, the end
+ *   session_sts.c   the STS conversation through it: master and slave
+ *   session_push.c  pushes: sealing them, and a collector's taking them once
+ *   session_say.c   log lines */
+#ifndef STS_SESSION_PRIVATE_H
+#define STS_SESSION_PRIVATE_H
+
+#include "session.h"
+
+/* Master or slave: there is a conversation. */
+bool session_has_sts(const struct session *s);
+uint64_t session_timeout_ms(const struct session *s);
+struct bytes session_pubtop(const struct session *s);
+
+/* Begins to close, for good. What comes of it is SESSION_EV_OVER. */
+void session_finish(struct session *s, enum session_end end, uint64_t now_ms);
+
+/* Draws an id for what is sent next; false: there is none, and s->store_status says why. */
+bool session_draw_id(struct session *s, uint64_t *id);
+
+/* Counts a payload that changed nothing; says so at -v, ever less often. */
+void session_count_drop(struct session *s, const char *why);
+
+/* ---- session_sts.c ---- */
+
+void session_sts_init(struct session *s);
+/* The subscription is acknowledged: the handshake begins, unless it did before a reconnect. */
+void session_sts_begin(struct session *s, uint64_t now_ms);
+enum session_event session_sts_take(struct session *s, const struct mqtt_publish *publish,
+                                    struct session_message *message, uint64_t now_ms);
+/* Does what is due, and moves what STS has to send into the connection. */
+enum session_event session_sts_work(struct session *s, uint64_t now_ms);
+void session_sts_pump(struct session *s, uint64_t now_ms);
+/* How a session that was stopped ended, once it is closed. */
+enum session_end session_sts_result(const struct session *s);
+
+/* ---- session_push.c ---- */
+
+/* Seals `text` into `payload`, which has room for FIRST_BYTES and the text. */
+int session_push_seal(struct session *s, struct wr *payload, struct bytes text);
+enum session_event session_push_take(struct session *s, const struct mqtt_publish *publish,
+                                     struct session_message *message);
+/* The push that was shown is taken: from now on it is a replay. */
+void session_push_taken(struct session *s);
+
+#endif
