@@ -72,6 +72,7 @@ int client_init(struct client *c, const struct client_use *use)
     client_rx_forget_ids(c);
     memset(c, 0, offsetof(struct client, control_bytes));
     c->use = *use;
+    c->forgetting = use->forget;
     c->fd = -1;
     c->step_deadline_ms = CLIENT_NEVER;
     c->lost_ms = CLIENT_NEVER;
@@ -91,9 +92,12 @@ int client_init(struct client *c, const struct client_use *use)
 
 /* ---- loss and reconnect ---- */
 
-/* What trying again cannot mend. */
+/* What trying again cannot mend; the first attempt shows whether what is configured can work at
+ * all. */
 static bool is_final(const struct client *c, const struct client_failure *failure)
 {
+    if (c->use.patient)
+        return false;
     switch ((enum client_err)failure->err) {
     case CLIENT_ERR_MALFORMED:
     case CLIENT_ERR_UNEXPECTED:
@@ -287,10 +291,23 @@ static void check_timers(struct client *c, uint64_t now_ms)
     want_ping(c, now_ms);
 }
 
+/* The broker has forgotten: now the connection that is to last. */
+static void start_afresh(struct client *c, struct client_event *event, uint64_t now_ms)
+{
+    event->type = CLIENT_EV_NONE;
+    client_tx_goodbye(c);
+    client_tx_write(c, now_ms);
+    drop_connection(c);
+    c->forgetting = false;
+    client_start(c, now_ms);
+}
+
 static void take_packets(struct client *c, struct client_event *event, uint64_t now_ms)
 {
     client_rx_next(c, event, now_ms);
-    if (event->type == CLIENT_EV_CONNECTED)
+    if (event->type == CLIENT_EV_CONNECTED && c->forgetting)
+        start_afresh(c, event, now_ms);
+    else if (event->type == CLIENT_EV_CONNECTED)
         is_up(c, event->u.session_present, now_ms);
     else if (event->type == CLIENT_EV_SUBSCRIBED)
         c->step_deadline_ms = CLIENT_NEVER;
@@ -303,7 +320,8 @@ static void next_connected(struct client *c, struct client_event *event, uint64_
     look_who_is_silent(c, now_ms);
     do {
         take_packets(c, event, now_ms);
-        if (event->type != CLIENT_EV_NONE || c->fault.err != 0)
+        if (event->type != CLIENT_EV_NONE || c->fault.err != 0 || c->fd < 0 ||
+            c->state == CLIENT_CONNECTING)
             return;
     } while (c->io_error != 0 && !c->eof && client_rx_read(c, now_ms));
     if (c->io_error)

@@ -86,8 +86,12 @@ struct client_use {
     bool quick;                 /* answers matter: see client_rx_read */
     bool single;                /* one message is all there will be to send */
     bool early;                 /* PUBLISH may leave before CONNACK: [MQTT-3.1.4-5] and its note */
+    bool forget;                /* the broker is made to forget the session of an earlier run first
+                                   (section 3.1.2.4): nobody here can finish its QoS 2 flows */
     uint64_t give_up_ms;        /* how long to go on trying after a loss; 0: a loss ends all;
-                                   UINT64_MAX: for ever. The first connect is tried once. */
+                                   UINT64_MAX: for ever. The first connect is tried once, and
+                                   what trying again cannot mend ends all; ... */
+    bool patient;               /* ... but not with this: then everything is tried again */
 };
 
 /* What a PUBLISH in the ring is waiting for. */
@@ -135,7 +139,8 @@ struct client_skip {
     uint16_t packet_id;
 };
 
-/* One connection; its fields belong to client.c, client_rx.c and client_tx.c alone. */
+/* One connection; its fields belong to the files of the client. Others may read `state`, and which
+ * packets are in flight. */
 struct client {
     struct client_use use;
     enum client_state state;
@@ -143,9 +148,10 @@ struct client {
     struct resolve resolve;
     size_t address;             /* index of the one in use */
     int fd;                     /* -1: none */
+    bool forgetting;            /* this connection is only to make the broker forget */
     bool was_up;                /* a CONNACK was taken at least once */
     bool answered;              /* CONNACK taken on this connection */
-    bool proven;                /* ... and something of ours acknowledged */
+    bool proven;                /* ... and something of ours, or by us, acknowledged */
     bool deaf;                  /* the caller kept us from reading when we last looked */
     bool eof;                   /* the broker closed its side */
     bool hung_up;               /* both sides are closed; poll would say so for ever */
@@ -248,6 +254,10 @@ int client_publish(struct client *c, struct wr *payload, struct bytes topic, siz
                    uint8_t qos, bool retain, uint64_t now_ms) __attribute__((warn_unused_result));
 void client_commit(struct client *c);
 void client_abandon(struct client *c);
+
+/* Whether the flight with this counter, from c->flight_head up to c->flight_tail, still waits for
+ * its acknowledgement; *publish is what it carries then, until it is acknowledged. */
+bool client_in_flight(const struct client *c, uint32_t flight, struct mqtt_publish *publish);
 
 /* Asks the broker to confirm what left with QoS 0, which it never acknowledges: a PINGREQ behind
  * it, whose PINGRESP shows that the broker has read that far (packets are handled in the order they

@@ -95,6 +95,18 @@ void client_abandon(struct client *c)
     crypto_wipe(c->ring + c->open.start, c->open.len);
 }
 
+bool client_in_flight(const struct client *c, uint32_t counter, struct mqtt_publish *publish)
+{
+    const struct client_flight *flight = client_flight_look(c, counter);
+    struct mqtt_packet packet;
+
+    if (flight->state == CLIENT_FLIGHT_DONE ||
+        mqtt_read(MQTT_3_1_1, &packet, c->ring + flight->start, flight->len) <= 0)
+        return false;
+    *publish = packet.u.publish;
+    return true;
+}
+
 static void drop_done(struct client *c)
 {
     while (c->flight_head != c->flight_tail &&

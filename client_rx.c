@@ -245,7 +245,7 @@ static void take_connack(struct client *c, const struct mqtt_packet *packet,
         return;
     }
     /* [MQTT-3.2.2-1]: there is none where a clean one was asked for. */
-    if (packet->u.connack.session_present && c->use.conf->clean_session) {
+    if (packet->u.connack.session_present && (c->use.conf->clean_session || c->forgetting)) {
         client_fault(c, CLIENT_ERR_UNEXPECTED, 0, MQTT_CONNACK);
         return;
     }

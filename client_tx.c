@@ -49,10 +49,10 @@ void client_tx_connect(struct client *c)
     struct wr w = queue_open(c->control_bytes, sizeof c->control_bytes, &c->control);
     const struct mqtt_connect connect = {
         .version = (enum mqtt_version)conf->mqtt_version,
-        .clean_session = conf->clean_session,
+        .clean_session = conf->clean_session || c->forgetting,
         .keepalive_s = conf->keepalive_s,
         .client_id = bytes_of(c->client_id),
-        .will = {.present = conf->will_topic.set,
+        .will = {.present = conf->will_topic.set && !c->forgetting,
                  .topic = value_of(&conf->will_topic),
                  .message = value_of(&conf->will_msg),
                  .qos = conf->will_qos,
@@ -113,6 +113,7 @@ bool client_tx_acks_held(const struct client *c)
 
 void client_release(struct client *c)
 {
+    c->proven = c->proven || c->acks.len > c->acks_released;
     c->acks_released = c->acks.len;
 }
 
@@ -158,7 +159,7 @@ void client_tx_pong(struct client *c)
  * after a reconnect does wait, because CONNACK says what the broker still knows. */
 static bool flights_may_leave(const struct client *c)
 {
-    return c->answered || (c->use.early && !c->was_up);
+    return !c->forgetting && (c->answered || (c->use.early && !c->was_up));
 }
 
 /* Behind the flights, so not before they may. */

@@ -52,7 +52,9 @@
     ((5 + 10 + 5 * (2 + CONF_VALUE_MAX_CHARS)) + \
      (5 + 2 + CONF_SUBTOPS_MAX * (2 + CONF_VALUE_MAX_CHARS + 1)) + 4 * CLIENT_FLIGHTS_MAX)
 #define CLIENT_ADDRESSES_MAX 8      /* of one host name, tried in turn */
-#define CLIENT_BACKOFF_MIN_MS 1000  /* first wait before a reconnect, doubled each time */
+/* The bound of the first wait before a reconnect, doubled each time; a wait is between half of the
+ * bound and all of it. */
+#define CLIENT_BACKOFF_MIN_MS 2000
 #define CLIENT_BACKOFF_MAX_MS 60000
 #define CLIENT_LINGER_MS 1000       /* for the broker to close after our DISCONNECT */
 
@@ -114,6 +116,26 @@
  * 2 s, which is long for a sync. */
 #define STORE_LOCK_TRIES 200
 #define STORE_LOCK_WAIT_MS 10
+
+/* ---- the spool file ---- */
+
+#define SPOOL_MIN_BYTES 1024        /* spool_max: a header and two small pushes */
+#define SPOOL_MAX_BYTES 268435456   /* spool_max, 256 MiB: two million small pushes */
+#define SPOOL_DEFAULT_BYTES 1048576
+#define SPOOL_HEADER_BYTES 512      /* a sector: written whole or not at all */
+#define SPOOL_RECORD_HEAD_BYTES (4 + 8 + 8 + 2 + 4)     /* mark, position, id, two lengths */
+#define SPOOL_SUM_BYTES 16
+#define SPOOL_RECORD_MAX_BYTES \
+    (SPOOL_RECORD_HEAD_BYTES + CONF_VALUE_MAX_CHARS + PAYLOAD_MAX_BYTES + SPOOL_SUM_BYTES)
+/* How often, and how far apart, the lock is tried that another run holds for a write: 10 s, for
+ * there may be a queue of them, and each syncs its state file meanwhile. */
+#define SPOOL_LOCK_TRIES 1000
+#define SPOOL_LOCK_WAIT_MS 10
+#define SPOOL_STALL_MS 2000         /* -l: so long a full flight may keep input from being read */
+#define SPOOL_RETRY_MS 1000         /* before a spool that took nothing is tried again */
+#define SPOOL_CLAIM_EVERY_MS 100    /* how often a run looks whether it can be the one that sends */
+#define SPOOL_LOOK_EVERY_MS 10000   /* how often an idle run looks for what others have appended */
+#define SPOOL_SYNC_EVERY_MS 1000    /* -l, while it appends: what a power cut can take */
 
 /* ---- log ---- */
 

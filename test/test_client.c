@@ -760,6 +760,89 @@ static void the_first_connect_is_tried_once(void **state)
     broker_listen();
 }
 
+static void a_patient_one_tries_the_first_connect_again(void **state)
+{
+    (void)state;
+    broker_close();
+    close(broker.listener);
+    start((struct client_use){.early = true, .patient = true, .give_up_ms = UINT64_MAX});
+    publish(1, 'x', 5);
+    for (int i = 0; i < 5; i++) {
+        expect_event(CLIENT_EV_LOST);
+        assert_int_equal(event.u.failure.err, CLIENT_ERR_CONNECT);
+        assert_int_equal(c.state, CLIENT_WAITING);
+        now += event.u.failure.wait_ms;
+    }
+    broker_listen();
+    conf.port = broker.port;
+    (void)expect_packet(0x10);
+    (void)expect_publish(0x32);
+    client_abort(&c);
+}
+
+/* Section 3.1.2.4: the QoS 2 flows of an earlier run would stay with the broker for ever. */
+static void an_earlier_session_is_forgotten_first(void **state)
+{
+    (void)state;
+    conf.clean_session = false;
+    strcpy(conf.clientid.text, "me");
+    conf.clientid.set = true;
+    strcpy(conf.will_topic.text, "w");
+    conf.will_topic.set = true;
+    start((struct client_use){.early = true, .forget = true, .give_up_ms = UINT64_MAX});
+    publish(2, 'x', 5);
+    struct packet packet = expect_packet(0x10);
+    assert_int_equal(packet.body[7], 0x02);     /* clean session, and no will */
+    expect_no_packet();                         /* what is to be sent is not for this connection */
+    send_connack(false);
+    expect_quiet();
+    (void)expect_packet(0xe0);
+    broker_close();
+    packet = expect_packet(0x10);
+    assert_int_equal(packet.body[7], 0x04);     /* a session that is kept, and the will */
+    (void)expect_publish(0x34);
+    send_connack(false);
+    expect_event(CLIENT_EV_CONNECTED);
+    /* Only the first time: what comes now is this run's. */
+    broker_close();
+    expect_event(CLIENT_EV_LOST);
+    now += event.u.failure.wait_ms;
+    packet = expect_packet(0x10);
+    assert_int_equal(packet.body[7], 0x04);
+    send_connack(true);
+    expect_event(CLIENT_EV_CONNECTED);
+    (void)expect_publish(0x3c);
+}
+
+static void a_flight_is_shown_until_it_is_acknowledged(void **state)
+{
+    struct mqtt_publish shown;
+
+    (void)state;
+    start_sender(UINT64_MAX);
+    publish(1, 'a', 5);
+    publish(2, 'b', 7);
+    const uint16_t a = expect_publish(0x32), b = expect_publish(0x34);
+    assert_int_equal(c.flight_tail - c.flight_head, 2);
+    assert_true(client_in_flight(&c, c.flight_head + 1, &shown));
+    assert_int_equal(shown.payload.len, 7);
+    assert_int_equal(shown.payload.p[6], 'b');
+    assert_int_equal(shown.packet_id, b);
+    send_ack(0x50, b);
+    (void)expect_ack(0x62);
+    assert_true(client_in_flight(&c, c.flight_head + 1, &shown));
+    send_ack(0x70, b);
+    expect_quiet();
+    /* It is done, but behind one that is not. */
+    assert_int_equal(c.flight_tail - c.flight_head, 2);
+    assert_false(client_in_flight(&c, c.flight_head + 1, &shown));
+    assert_true(client_in_flight(&c, c.flight_head, &shown));
+    assert_int_equal(shown.packet_id, a);
+    send_ack(0x40, a);
+    expect_quiet();
+    assert_int_equal(c.flight_tail, c.flight_head);
+}
+
 static void what_a_loss_leads_to(void **state)
 {
     static const struct {
@@ -1058,6 +1141,9 @@ int main(void)
         TEST(a_socket_that_takes_nothing),
         TEST(closing_waits_for_the_broker_and_not_long),
         TEST(the_first_connect_is_tried_once),
+        TEST(a_patient_one_tries_the_first_connect_again),
+        TEST(an_earlier_session_is_forgotten_first),
+        TEST(a_flight_is_shown_until_it_is_acknowledged),
         TEST(what_a_loss_leads_to),
         TEST(the_wait_doubles_up_to_a_minute),
         TEST(a_broker_that_always_closes_is_given_up),
