@@ -140,8 +140,12 @@ unit: $(TEST_BIN)
 
 # Functions that a test puts its own in the place of.
 $(T)/test_crypto: private WRAP := getrandom mbedtls_memory_buffer_alloc_init
+$(T)/test_input: private WRAP := read
 $(T)/test_keys: private WRAP := fdatasync fsync getrandom pwrite
+$(T)/test_spool: private WRAP := fcntl fdatasync flock fstat fsync ftruncate poll pread pwrite
+$(T)/test_spooler: private WRAP := fdatasync pread pwrite
 $(T)/test_store: private WRAP := fdatasync fsync pwrite
+$(T)/test_store_out: private WRAP := fdatasync fsync ftruncate pwrite write
 
 $(T)/test_%: $(T)/test_%.o $(TEST_LIB)
 	$(if $(Q),@echo "  LD    $@")

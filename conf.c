@@ -251,6 +251,12 @@ static int take_value(const struct conf_entry *e)
         return take_key32(e, &conf->psk_bytes, &conf->psk);
     case CONF_STATE:
         return take_text(e, &conf->state);
+    case CONF_OUT:
+        return take_text(e, &conf->out);
+    case CONF_SPOOL:
+        return take_text(e, &conf->spool);
+    case CONF_SPOOL_MAX:
+        return take_number(e, &conf->spool_max_bytes, SPOOL_MIN_BYTES, SPOOL_MAX_BYTES);
     case CONF_KEYS_COUNT:
         break;
     }
@@ -371,6 +377,7 @@ void conf_init(struct conf *conf, const char *name)
     conf->keepalive_s = 60;
     conf->clean_session = true;
     conf->timeout_s = 30;
+    conf->spool_max_bytes = SPOOL_DEFAULT_BYTES;
 }
 
 int conf_parse(struct conf *conf, struct conf_error *error, struct bytes text)

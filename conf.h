@@ -52,7 +52,10 @@ struct conf_key32 {
     X(CONF_PEER, "peer") \
     X(CONF_PEERS, "peers") \
     X(CONF_PSK, "psk") \
-    X(CONF_STATE, "state")
+    X(CONF_STATE, "state") \
+    X(CONF_OUT, "out") \
+    X(CONF_SPOOL, "spool") \
+    X(CONF_SPOOL_MAX, "spool_max")
 
 enum conf_key {
 #define CONF_KEY_ENTRY(id, name) id,
@@ -88,7 +91,8 @@ struct conf {
     uint8_t will_qos;
     bool will_retain;
     uint32_t timeout_s;
-    struct conf_value key, peer, peers, psk, state;     /* as they were given */
+    struct conf_value key, peer, peers, psk, state, out, spool;     /* as they were given */
+    uint32_t spool_max_bytes;
     struct conf_key32 peer_key, psk_bytes;              /* what `peer` and `psk` say */
 };
 
@@ -116,19 +120,20 @@ int conf_override(struct conf *conf, struct conf_error *error, const char *key_v
     __attribute__((warn_unused_result));
 
 /* Checks what belongs together, once all is in, and sets the defaults that hang on the mode: push
- * and collect have `cipher` STS_CHACHAPOLY, collect has `clean_session` 0 (without a clientid, too:
- * one that stays the same is then derived from the key).
+ * and collect have `cipher` STS_CHACHAPOLY, collect has `qos` 1 at most and `clean_session` 0
+ * (without a clientid, too: one that stays the same is then derived from the key).
  *
- *                  pubtop  subtop  key   peer     peers      psk        state
- *   nosec          may     may     -     -        -          -          -
- *   ecb, cbc       must    one     -     -        -          -          -
- *   master         must    one     must  must     -          may        may
- *   slave          must    one     must  this or  this       with peer  -
- *   push           must    -       must  must     -          may        may
- *   collect        -       must    must  -        must       -          must
+ *                  pubtop  subtop  key   peer     peers      psk        state  spool  out
+ *   nosec          may     may     -     -        -          -          -      -      -
+ *   ecb, cbc       must    one     -     -        -          -          -      -      -
+ *   master         must    one     must  must     -          may        may    -      -
+ *   slave          must    one     must  this or  this       with peer  -      -      -
+ *   push           must    -       must  must     -          may        may    may    -
+ *   collect        -       must    must  -        must       -          must   -      may
  *
- * `one`: and no wildcards. retain is for nosec, a password needs a username, will_* a will_topic,
- * MQTT 3.1 a short client id, clean_session = 0 a clientid. Returns 0 or -1 and the first error. */
+ * `one`: and no wildcards. spool goes with QoS 1 and 2, spool_max with spool; retain is for nosec, a
+ * password needs a username, will_* a will_topic, MQTT 3.1 a short client id, clean_session = 0 a
+ * clientid. Returns 0 or -1 and the first error. */
 int conf_finish(struct conf *conf, struct conf_error *error) __attribute__((warn_unused_result));
 
 /* The name of a key as the file writes it; never NULL. */

@@ -5,6 +5,7 @@
 /* Of what a message quotes, so that the reason behind it always fits. */
 #define FILE_SHOWN_BYTES 112
 #define VALUE_SHOWN_BYTES 48
+#define NAME_SHOWN_BYTES (sizeof "clean_session")   /* the longest there is, and one more */
 
 /* Whose value no message may show. */
 static bool is_secret(enum conf_key key)
@@ -17,12 +18,17 @@ static void put_bytes(struct wr *out, struct bytes text)
     wr_put(out, text.p, text.len);
 }
 
+static void put_start(struct wr *out, struct bytes text, size_t max)
+{
+    bool cut = text.len > max;
+
+    put_bytes(out, cut ? slice(text, 0, max) : text);
+    fmt(out, "%s", cut ? "..." : "");
+}
+
 static void put_value(struct wr *out, struct bytes value)
 {
-    bool cut = value.len > VALUE_SHOWN_BYTES;
-
-    put_bytes(out, cut ? slice(value, 0, VALUE_SHOWN_BYTES) : value);
-    fmt(out, "%s", cut ? "..." : "");
+    put_start(out, value, VALUE_SHOWN_BYTES);
 }
 
 /* Of a long path the end says more. */
@@ -98,12 +104,17 @@ int conf_fail(const struct conf_entry *e, enum conf_subject subject, const char 
     return end_error(e, &out);
 }
 
+/* What stands before a '=' may be a secret too: base64 ends in one, and the other may have been
+ * forgotten. So the first word alone is shown, and no more of it than a key can have. */
 int conf_fail_unknown(const struct conf_entry *e, struct bytes name)
 {
     struct wr out = begin_error(e);
+    size_t len = 0;
 
+    while (len < name.len && !memchr(" \t\r", name.p[len], 3))
+        len++;
     fmt(&out, "unknown key \"");
-    put_value(&out, name);
+    put_start(&out, slice(name, 0, len), NAME_SHOWN_BYTES);
     fmt(&out, "\"");
     return end_error(e, &out);
 }

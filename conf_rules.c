@@ -29,6 +29,10 @@ static void set_defaults(struct conf *conf)
         conf->cipher = STS_CHACHAPOLY;
     if (conf->mode == STS_COLLECTOR && !is_given(conf, CONF_CLEAN_SESSION))
         conf->clean_session = false;
+    /* The ids make a push exactly once already; and with QoS 2 mosquitto lets new messages overtake
+     * a queue, which a collector would have to take for replays of old ones. */
+    if (conf->mode == STS_COLLECTOR && conf->qos == 2)
+        conf->qos = 1;
 }
 
 static int check_cipher(struct conf *conf, struct conf_error *error)
@@ -118,7 +122,8 @@ static int check_topics(struct conf *conf, struct conf_error *error)
 
 static int check_no_keys(struct conf *conf, struct conf_error *error)
 {
-    static const uint8_t keys[] = {CONF_KEY, CONF_PEER, CONF_PEERS, CONF_PSK, CONF_STATE};
+    static const uint8_t keys[] = {CONF_KEY, CONF_PEER,  CONF_PEERS,     CONF_PSK, CONF_STATE,
+                                   CONF_OUT, CONF_SPOOL, CONF_SPOOL_MAX};
 
     for (size_t i = 0; i < sizeof keys; i++)
         if (is_given(conf, (enum conf_key)keys[i]))
@@ -176,6 +181,27 @@ static int check_peers(struct conf *conf, struct conf_error *error)
     return -1;
 }
 
+static int check_spool(struct conf *conf, struct conf_error *error)
+{
+    if (is_given(conf, CONF_SPOOL_MAX) && !conf->spool.set)
+        return fail_key(conf, error, CONF_SPOOL_MAX, "needs a spool");
+    if (!conf->spool.set)
+        return 0;
+    if (conf->mode != STS_SENDER)
+        return fail_key(conf, error, CONF_SPOOL, "goes with push only");
+    if (conf->qos == 0)
+        return fail_key(conf, error, CONF_SPOOL,
+                        "needs qos 1 or 2: QoS 0 is never acknowledged");
+    return 0;
+}
+
+static int check_files(struct conf *conf, struct conf_error *error)
+{
+    if (conf->out.set && conf->mode != STS_COLLECTOR)
+        return fail_key(conf, error, CONF_OUT, "goes with collect only");
+    return check_spool(conf, error);
+}
+
 static int check_keys(struct conf *conf, struct conf_error *error)
 {
     if (conf->cipher != STS_CHACHAPOLY)
@@ -187,7 +213,7 @@ static int check_keys(struct conf *conf, struct conf_error *error)
         return -1;
     if (is_given(conf, CONF_PSK) && is_given(conf, CONF_PEERS))
         return fail_key(conf, error, CONF_PSK, "goes with peer; a peers file has one a line");
-    return 0;
+    return check_files(conf, error);
 }
 
 /* ---- what any mode has ---- */

@@ -6,9 +6,16 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Not by open: musl's asks the kernel a second time for O_CLOEXEC, for the sake of kernels that
+ * ignored it. */
+int files_open(const char *file, int flags)
+{
+    return openat(AT_FDCWD, file, flags | O_CLOEXEC, 0600);
+}
+
 int files_make(const char *file)
 {
-    int fd = open(file, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    int fd = files_open(file, O_RDWR | O_CREAT | O_EXCL);
 
     /* The umask can only have taken away what the owner needs. */
     if (fd >= 0 && fchmod(fd, 0600) != 0) {
@@ -43,7 +50,7 @@ int files_sync_folder(const char *file)
 
     if (folder_of(folder, file) != 0)
         return -1;
-    fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    fd = files_open(folder, O_RDONLY | O_DIRECTORY);
     if (fd < 0)
         return -1;
     /* EINVAL: a file system that has nothing to sync there. */
@@ -90,6 +97,14 @@ int files_write_at(int fd, const void *from, size_t len, off_t offset)
         }
         done += (size_t)n;
     }
+    return 0;
+}
+
+int files_cut(int fd, off_t size)
+{
+    while (ftruncate(fd, size) != 0)
+        if (errno != EINTR)
+            return -1;
     return 0;
 }
 

@@ -10,6 +10,10 @@
 
 #define FILES_PATH_MAX_BYTES 4096   /* what Linux takes as a path */
 
+/* open(2) with these flags and O_CLOEXEC; what O_CREAT makes has mode 0600. Returns the
+ * descriptor. */
+int files_open(const char *file, int flags) __attribute__((warn_unused_result));
+
 /* Makes a file that is not there yet, for reading and writing, with mode 0600 whatever the umask
  * is; returns its descriptor. EEXIST: it is there. */
 int files_make(const char *file) __attribute__((warn_unused_result));
@@ -24,6 +28,9 @@ ssize_t files_read_at(int fd, void *to, size_t size, off_t offset)
 /* Writes all bytes to `offset`. */
 int files_write_at(int fd, const void *from, size_t len, off_t offset)
     __attribute__((warn_unused_result));
+
+/* Cuts the file to `size` bytes. */
+int files_cut(int fd, off_t size) __attribute__((warn_unused_result));
 
 /* Syncs the bytes of the file, and its size. */
 int files_sync(int fd) __attribute__((warn_unused_result));

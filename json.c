@@ -81,6 +81,8 @@ static size_t put_string(struct wr *out, struct bytes from)
 
 bool json_put(struct wr *out, enum json_form form, struct bytes from, size_t *offset)
 {
+    if (*offset == from.len)
+        return true;
     const struct bytes rest = {from.p + *offset, from.len - *offset};
 
     switch (form) {

@@ -50,7 +50,8 @@ static int open_store(struct keyring *k, const struct conf *conf, bool alone, st
     case STS_SENDER:
         return open_senders_store(k, file, alone, log);
     case STS_COLLECTOR:
-        return store_open_collector(&k->store, file, k->own.public_key, &k->peers, k->windows, log);
+        return store_open_collector(&k->store, file, conf->out.set ? conf->out.text : NULL,
+                                    k->own.public_key, &k->peers, k->windows, log);
     }
     return EX_SOFTWARE;
 }

@@ -8,6 +8,7 @@
 #include "noise.h"
 #include "peers.h"
 #include "push.h"
+#include "spool.h"
 #include "store.h"
 
 struct keyring {
@@ -15,7 +16,10 @@ struct keyring {
     struct peers peers;
     struct store store;
     struct peer list[PEERS_MAX];            /* peers.list */
-    struct push_window windows[PEERS_MAX];  /* collector: of the peer at the same place */
+    union {                                 /* a sender has no windows, a collector no spool */
+        struct push_window windows[PEERS_MAX];  /* of the peer at the same place */
+        struct spool spool;                 /* opened by spooler.h */
+    };
 };
 
 /* Reads the key file, the peers and the state file that `conf` names; nothing where the mode needs

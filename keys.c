@@ -75,7 +75,7 @@ static int check_mode(int fd, const char *file, struct log *log)
 
 int keys_load(struct noise_pair *own, const char *file, struct log *log)
 {
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int fd = files_open(file, O_RDONLY);
     int status;
 
     memset(own, 0, sizeof *own);

@@ -8,6 +8,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "files.h"
+
 /* Reads all of the file; -1 and errno when that fails, EFBIG when it is larger than `size`. */
 static ssize_t read_all(int fd, char *to, size_t size)
 {
@@ -43,7 +45,7 @@ static int parse_file(struct conf *conf, struct conf_error *error, const char *f
                       struct log *log)
 {
     char text[CONF_FILE_MAX_BYTES + 1];
-    const int fd = open(file, O_RDONLY | O_CLOEXEC);
+    const int fd = files_open(file, O_RDONLY);
     const ssize_t len = fd < 0 ? -1 : read_all(fd, text, sizeof text);
     int status = EX_OK;
 

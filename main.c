@@ -10,6 +10,7 @@
 #include "keys.h"
 #include "load.h"
 #include "oneshot.h"
+#include "relro.h"
 #include "shell.h"
 #include "signals.h"
 #include "version.h"
@@ -256,11 +257,16 @@ static int run_oneshot(void)
     };
     int status = load_conf(&app.conf, app.options.config, &app.options, &app.log);
 
+    if (app.conf.state.set || app.conf.spool.set)
+        signals_ignore_file_limit();
     if (status == EX_OK)
         status = check_topics(&app.options, &app.conf);
     if (status == EX_OK)
         status = keyring_load(&keyring, &app.conf,
-                              app.options.action == ACTION_SEND_LINES, &app.log);
+                              app.options.action == ACTION_SEND_LINES && !app.conf.spool.set,
+                              &app.log);
+    if (status == EX_TEMPFAIL && app.conf.spool.set)
+        status = EX_CANTCREAT;  /* 75 would say that the message is in the spool */
     if (status != EX_OK)
         return status;
     run.signals_fd = signals_open(false);
@@ -291,6 +297,7 @@ static enum log_level level_of(const struct options *options)
 int main(int argc, char **argv)
 {
     (void)argc;
+    relro_protect();
     app.log = (struct log){.fd = STDERR_FILENO, .level = LOG_INFO};
     const int status = parse_flags(&app.options, argv);
     if (status >= 0)

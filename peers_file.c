@@ -7,6 +7,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "fmt.h"
 #include "key_text.h"
 
@@ -290,7 +291,7 @@ int peers_load(struct peers *peers, struct peer *list, size_t list_size, const c
                const struct noise_pair *own, struct log *log)
 {
     struct load load = {peers, list_size, file, own, log, 0, false};
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    int fd = files_open(file, O_RDONLY);
     int status;
 
     *peers = (struct peers){list, 0};

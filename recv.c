@@ -4,7 +4,8 @@
  * A message is put into the output buffer as room allows; it is taken from the session when all of
  * it is there, and acknowledged to the broker when all of the buffer is written. Standard output is
  * written only after poll said that it takes a piece, so a slow reader never keeps us from
- * answering the keepalive. */
+ * answering the keepalive. A collector's output file keeps nobody waiting, and is appended to at
+ * once; its messages are acknowledged in groups, as store.h has it. */
 #include "oneshot.h"
 
 #include <errno.h>
@@ -37,7 +38,8 @@ struct recv {
     uint64_t late;              /* messages of a session that came after the last one asked for */
     bool enough;                /* no further message is wanted */
     bool signalled;             /* a signal came: the next one drops what is not written */
-    bool gone;                  /* standard output takes no more */
+    bool gone;                  /* the output takes no more */
+    struct store *file;         /* the output goes to its file; NULL: to standard output */
     int status;                 /* what went wrong first; EX_OK: nothing */
 };
 
@@ -152,7 +154,8 @@ static void on_write_error(struct recv *recv, int error)
     const bool meant = error == EPIPE && recv->run->options->count == 0;
 
     if (!meant)
-        log_error(recv->run->log, "cannot write standard output: %s", strerror(error));
+        log_error(recv->run->log, "cannot write %s: %s",
+                  recv->file ? recv->file->out : "standard output", strerror(error));
     if (in_message(recv))
         session_refuse(recv->run->session);
     recv->start = recv->len = 0;
@@ -173,6 +176,13 @@ static void write_output(struct recv *recv)
         recv->start = recv->len = 0;
 }
 
+static void write_file(struct recv *recv)
+{
+    if (recv->len > 0 && store_append(recv->file, recv->output, recv->len) != 0)
+        on_write_error(recv, errno);
+    recv->len = 0;
+}
+
 static void on_output(struct recv *recv, short revents)
 {
     if (recv->len > 0 && revents != 0)
@@ -185,6 +195,17 @@ static void on_output(struct recv *recv, short revents)
 
 /* ---- the loop ---- */
 
+/* What is full, the output or the group, is written to the file, and there is room again. */
+static void make_room(struct recv *recv, uint64_t now_ms)
+{
+    const bool full = store_group_full(recv->file);
+
+    if (in_message(recv) || full)
+        write_file(recv);
+    if (full && !recv->gone)
+        session_release(recv->run->session, now_ms);
+}
+
 /* Takes events until there are none, or the output is full. False: the session is over. */
 static bool take_events(struct recv *recv, uint64_t now_ms)
 {
@@ -192,8 +213,12 @@ static bool take_events(struct recv *recv, uint64_t now_ms)
     struct session_message message;
 
     for (;;) {
-        if (in_message(recv))
+        while (in_message(recv)) {
             put_message(recv);
+            if (!recv->file)
+                break;
+            make_room(recv, now_ms);
+        }
         if (in_message(recv) || (recv->enough && session->running && !session->stopping))
             return true;
         switch (session_next(session, &message, now_ms)) {
@@ -272,16 +297,30 @@ static uint64_t deadline(const struct recv *recv)
     return due < recv->run->give_up_ms ? due : recv->run->give_up_ms;
 }
 
+/* Without it there is nothing to wait with, and an end is better than a loop that never sleeps. */
+static void on_no_poll(struct recv *recv)
+{
+    log_error(recv->run->log, "the system cannot poll: %s", strerror(errno));
+    stop(recv, EX_OSERR);
+    drop_output(recv);
+    session_stop(recv->run->session, clock_monotonic_ms());
+    recv->run->session->stop_until_ms = clock_monotonic_ms();
+}
+
 static void wait_and_move(struct recv *recv)
 {
     struct pollfd fds[3] = {
-        {.fd = recv->gone ? -1 : STDOUT_FILENO, .events = recv->len > 0 ? POLLOUT : 0},
+        {.fd = recv->gone || recv->file ? -1 : STDOUT_FILENO,
+         .events = recv->len > 0 ? POLLOUT : 0},
         {.fd = recv->run->signals_fd, .events = POLLIN},
     };
 
     session_poll(recv->run->session, &fds[2]);
-    if (poll(fds, 3, clock_poll_timeout(deadline(recv), clock_monotonic_ms())) < 0)
+    if (poll(fds, 3, clock_poll_timeout(deadline(recv), clock_monotonic_ms())) < 0) {
+        if (errno != EINTR)
+            on_no_poll(recv);
         return;
+    }
     on_output(recv, fds[0].revents);
     if (fds[1].revents != 0)
         on_signal(recv);
@@ -294,6 +333,8 @@ static void run_session(struct recv *recv)
     uint64_t now_ms = clock_monotonic_ms();
 
     while (take_events(recv, now_ms)) {
+        if (recv->file)
+            write_file(recv);
         if (recv->len == 0 && !recv->gone)
             session_release(session, now_ms);
         if (recv->enough && recv->len == 0)
@@ -353,10 +394,14 @@ int recv_run(struct oneshot *run, union oneshot_bytes *bytes)
         .give_up_ms = UINT64_MAX,
     };
 
+    if (run->conf->out.set)
+        recv.file = &run->keyring->store;
     session_init(run->session, &use);
     if (session_start(run->session, clock_monotonic_ms()) < 0)
         return EX_OSERR;
     run_session(&recv);
+    if (recv.file)
+        write_file(&recv);
     drain_output(&recv);
     /* The connection is gone, but what was written has to be remembered all the same: else a broker
      * that breaks off behind a push could show it to the next run again. */

@@ -1,4 +1,8 @@
-/* send.c - one-shot sending: -s MESSAGE, -s - and -l. */
+/* send.c - one-shot sending: -s MESSAGE, -s - and -l.
+ *
+ * With a spool (spooler.h) a message that is taken from the input is either with the broker when
+ * the run ends, or in the spool, or refused by name. Only the run that has claimed the spool
+ * connects; another one waits, for as long as a step may take, then leaves its messages there. */
 #include "oneshot.h"
 
 #include <errno.h>
@@ -8,20 +12,21 @@
 
 #include "clock.h"
 #include "exit_status.h"
+#include "input.h"
 #include "signals.h"
+#include "spooler.h"
 
 struct send {
     struct oneshot *run;
-    uint8_t *input;         /* of sizeof((union oneshot_bytes *)0)->input bytes */
-    size_t start, len;      /* input[start..len-1] is not sent yet */
-    bool end_of_input;
-    bool lines;             /* -l: a message a line; else all of the input is one */
-    bool given;             /* every message is in the hands of the session */
+    struct input input;
+    struct spooler spooler;
+    bool started;           /* the session is, or was, running */
+    uint64_t patience_ms;   /* so long another run may keep the spool from us */
+    bool given;             /* no further message will be given to the session */
+    bool refused;           /* a message cannot be sent, now or ever; said */
     uint64_t count;         /* messages given to the session */
     int status;             /* what went wrong first; EX_OK: nothing */
 };
-
-#define INPUT_BYTES sizeof((union oneshot_bytes *)0)->input
 
 static void give_up(struct send *send, int status, uint64_t now_ms)
 {
@@ -31,65 +36,32 @@ static void give_up(struct send *send, int status, uint64_t now_ms)
     session_stop(send->run->session, now_ms);
 }
 
-/* ---- input ---- */
-
-/* The next message, if it is there whole. A line is shown without its end. */
-static bool next_message(const struct send *send, struct bytes *message, size_t *used)
-{
-    const uint8_t *at = send->input + send->start;
-    const size_t left = send->len - send->start;
-    const uint8_t *end = send->lines && left > 0 ? memchr(at, '\n', left) : NULL;
-
-    *message = (struct bytes){at, end ? (size_t)(end - at) : left};
-    *used = message->len + (end ? 1 : 0);
-    if (end)
-        return true;
-    return send->end_of_input && (left > 0 || !send->lines);
-}
-
-/* Without a whole message in it, a full buffer holds the start of one that is too long. */
-static bool input_full(const struct send *send)
-{
-    return send->start == 0 && send->len == INPUT_BYTES;
-}
-
-static bool wants_input(const struct send *send)
-{
-    struct bytes message;
-    size_t used;
-
-    return !send->end_of_input && !send->given && !input_full(send) &&
-           !next_message(send, &message, &used);
-}
-
 static void read_input(struct send *send, uint64_t now_ms)
 {
-    if (send->start > 0) {
-        memmove(send->input, send->input + send->start, send->len - send->start);
-        send->len -= send->start;
-        send->start = 0;
-    }
-    const ssize_t n = read(STDIN_FILENO, send->input + send->len, INPUT_BYTES - send->len);
-    if (n > 0) {
-        send->len += (size_t)n;
-    } else if (n == 0) {
-        send->end_of_input = true;
-    } else if (errno != EINTR && errno != EAGAIN) {
-        log_error(send->run->log, "cannot read standard input: %s", strerror(errno));
-        give_up(send, EX_NOINPUT, now_ms);
-    }
+    const int error = input_read(&send->input);
+
+    if (error == 0)
+        return;
+    log_error(send->run->log, "cannot read standard input: %s", strerror(error));
+    give_up(send, EX_NOINPUT, now_ms);
 }
 
 /* ---- messages ---- */
 
+static void name_line(const struct send *send)
+{
+    if (send->input.lines)
+        log_error(send->run->log, "line %llu is refused, those before it are sent%s:",
+                  (unsigned long long)send->count + 1,
+                  send->spooler.configured ? " or in the spool" : "");
+}
+
 static void say_refused(struct send *send, int err, size_t len)
 {
     struct log *log = send->run->log;
-    const char *at_least = len == INPUT_BYTES ? "at least " : "";
+    const char *at_least = len == INPUT_ROOM_BYTES ? "at least " : "";
 
-    if (send->lines)
-        log_error(log, "line %llu is refused, those before it are sent:",
-                  (unsigned long long)send->count + 1);
+    name_line(send);
     if (err == SESSION_ERR_ID)
         return; /* the state file, or the clock, has been complained of already */
     if (err == SESSION_ERR_LONG)
@@ -99,45 +71,72 @@ static void say_refused(struct send *send, int err, size_t len)
         log_error(log, "%s", session_err_text(err));
 }
 
-/* True when the message is gone from the input; false: not now, or the run is over. What left with
- * QoS 0 makes room by being written, and nothing would wake us afterwards: it is written here. */
+static void refuse(struct send *send, int err, size_t len)
+{
+    say_refused(send, err, len);
+    send->refused = send->given = true;
+    if (send->status == EX_OK)
+        send->status = exit_status_of_send(send->run->session, (enum session_err)err);
+}
+
+/* What left with QoS 0 makes room by being written, and nothing would wake us afterwards: it is
+ * written here. */
+static enum spooler_give send_plainly(struct send *send, struct bytes message, int *err,
+                                      uint64_t now_ms)
+{
+    *err = session_send(send->run->session, message, now_ms);
+    if (*err == SESSION_ERR_FULL) {
+        session_io(send->run->session, 0, now_ms);
+        *err = session_send(send->run->session, message, now_ms);
+    }
+    if (*err == SESSION_ERR_FULL || *err == SESSION_ERR_NOT_READY)
+        return SPOOLER_LATER;
+    return *err == 0 ? SPOOLER_TAKEN : SPOOLER_REFUSED;
+}
+
+/* True when the message is gone from the input; false: not now, or the run is over. */
 static bool send_one(struct send *send, struct bytes message, uint64_t now_ms)
 {
-    int err = session_send(send->run->session, message, now_ms);
+    enum spooler_give give = SPOOLER_LATER;
+    int err = 0;
 
-    if (err == SESSION_ERR_FULL) {
-        session_io(send->run->session, 0, now_ms);
-        err = session_send(send->run->session, message, now_ms);
-    }
-    if (err == 0) {
+    if (spooler_active(&send->spooler))
+        give = spooler_give(&send->spooler, message, &err, now_ms);
+    if (!spooler_active(&send->spooler) && !send->spooler.lost)
+        give = send_plainly(send, message, &err, now_ms);
+    switch (give) {
+    case SPOOLER_TAKEN:
+        input_take(&send->input, message);
         send->count++;
         return true;
-    }
-    if (err == SESSION_ERR_FULL || err == SESSION_ERR_NOT_READY)
+    case SPOOLER_LATER:
         return false;
-    say_refused(send, err, message.len);
-    send->given = true;
-    send->status = exit_status_of_send(send->run->session, (enum session_err)err);
+    case SPOOLER_REFUSED:
+        break;
+    }
+    refuse(send, err, message.len);
     return false;
+}
+
+static bool may_send(const struct send *send, uint64_t now_ms)
+{
+    if (send->given || send->spooler.lost)
+        return false;
+    if (spooler_active(&send->spooler))
+        return send->started || now_ms >= send->patience_ms;
+    return session_ready(send->run->session, now_ms);
 }
 
 static void send_messages(struct send *send, uint64_t now_ms)
 {
-    struct session *session = send->run->session;
     struct bytes message;
-    size_t used;
 
-    while (!send->given && session_ready(session, now_ms) &&
-           next_message(send, &message, &used)) {
+    while (may_send(send, now_ms) && input_next(&send->input, &message))
         if (!send_one(send, message, now_ms))
-            return;
-        send->start += used;
-        if (!send->lines)
-            send->given = true;
-    }
-    if (!send->given && session_ready(session, now_ms) && input_full(send))
-        (void)send_one(send, (struct bytes){send->input, INPUT_BYTES}, now_ms);
-    if (send->end_of_input && send->start == send->len)
+            break;
+    if (may_send(send, now_ms) && input_too_long(&send->input, &message))
+        (void)send_one(send, message, now_ms);
+    if (input_done(&send->input))
         send->given = true;
 }
 
@@ -156,35 +155,68 @@ static void on_signal(struct send *send, uint64_t now_ms)
     give_up(send, EX_TEMPFAIL, now_ms);
 }
 
+static void stop_now(struct send *send, int status, uint64_t now_ms)
+{
+    give_up(send, status, now_ms);
+    send->run->session->stop_until_ms = now_ms;
+}
+
 static void on_give_up(struct send *send, uint64_t now_ms)
 {
     if (now_ms < send->run->give_up_ms)
         return;
     log_error(send->run->log, "gave up after %u s", send->run->options->give_up_s);
     send->run->give_up_ms = UINT64_MAX;
-    give_up(send, EX_TEMPFAIL, now_ms);
     /* All the time that was given is over: nothing is waited for any more. */
-    send->run->session->stop_until_ms = now_ms;
+    stop_now(send, EX_TEMPFAIL, now_ms);
+}
+
+/* With -l and a spool a lost connection ends nothing; what does is that nothing moves, when all is
+ * given or the spool takes no more. Nor does anything else end a run that does not connect. */
+static uint64_t hopeless_ms(const struct send *send)
+{
+    const struct spooler *sp = &send->spooler;
+
+    if (!spooler_active(sp) || (send->started && !send->input.lines) ||
+        send->run->session->stopping)
+        return UINT64_MAX;
+    if (send->given)
+        return spooler_hopeless_ms(sp, true);
+    return sp->refused != EX_OK ? spooler_hopeless_ms(sp, false) : UINT64_MAX;
+}
+
+static uint64_t earlier(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
 }
 
 static uint64_t deadline(const struct send *send)
 {
-    const uint64_t due = session_deadline(send->run->session);
+    uint64_t due = earlier(session_deadline(send->run->session), send->run->give_up_ms);
 
-    return due < send->run->give_up_ms ? due : send->run->give_up_ms;
+    if (spooler_active(&send->spooler))
+        due = earlier(due, spooler_deadline(&send->spooler));
+    if (!send->started)
+        due = earlier(due, send->spooler.claim_due_ms);
+    return earlier(due, hopeless_ms(send));
 }
 
 static void wait_and_move(struct send *send)
 {
     struct pollfd fds[3] = {
-        {.fd = wants_input(send) ? STDIN_FILENO : -1, .events = POLLIN},
+        {.fd = !send->given && input_wants(&send->input) ? STDIN_FILENO : -1, .events = POLLIN},
         {.fd = send->run->signals_fd, .events = POLLIN},
     };
     uint64_t now_ms = clock_monotonic_ms();
 
     session_poll(send->run->session, &fds[2]);
-    if (poll(fds, 3, clock_poll_timeout(deadline(send), now_ms)) < 0)
+    if (poll(fds, 3, clock_poll_timeout(deadline(send), now_ms)) < 0) {
+        if (errno != EINTR) {
+            log_error(send->run->log, "the system cannot poll: %s", strerror(errno));
+            stop_now(send, EX_OSERR, now_ms);
+        }
         return;
+    }
     now_ms = clock_monotonic_ms();
     if (fds[0].revents != 0)
         read_input(send, now_ms);
@@ -223,15 +255,47 @@ static bool take_events(struct send *send, uint64_t now_ms)
     }
 }
 
+/* Only the run that may send connects. False: the system gives nothing to connect with. */
+static bool start(struct send *send, uint64_t now_ms)
+{
+    if (send->started || !spooler_claim(&send->spooler, now_ms))
+        return true;
+    send->started = true;
+    if (session_start(send->run->session, now_ms) == 0)
+        return true;
+    send->status = EX_OSERR;
+    return false;
+}
+
+static void work(struct send *send, uint64_t now_ms)
+{
+    if (spooler_active(&send->spooler))
+        spooler_work(&send->spooler, now_ms);
+}
+
+static bool settled(struct send *send)
+{
+    return session_settled(send->run->session) &&
+           (!spooler_active(&send->spooler) || spooler_settled(&send->spooler));
+}
+
 static void run_session(struct send *send)
 {
     struct session *session = send->run->session;
     uint64_t now_ms = clock_monotonic_ms();
 
-    while (take_events(send, now_ms)) {
+    while (start(send, now_ms) && take_events(send, now_ms)) {
         on_give_up(send, now_ms);
+        if (now_ms >= hopeless_ms(send))
+            stop_now(send, EX_OK, now_ms);
+        work(send, now_ms);
+        if (send->spooler.lost)
+            give_up(send, EX_IOERR, now_ms);
         send_messages(send, now_ms);
-        if (send->given && !session->stopping && session_settled(session)) {
+        work(send, now_ms);
+        if (send->given && !send->started)
+            return;     /* another run sends it, or nobody can */
+        if (send->given && !session->stopping && settled(send)) {
             session_stop(session, now_ms);
             continue;   /* there may be nothing left to wait for */
         }
@@ -241,7 +305,49 @@ static void run_session(struct send *send)
     }
 }
 
-static int result(struct send *send)
+/* ---- the end ---- */
+
+/* Messages that are in our hands and not in the session's. */
+static void keep_rest(struct send *send)
+{
+    const uint64_t now_ms = clock_monotonic_ms();
+    const size_t unfinished = input_unfinished(&send->input);
+    struct bytes message;
+
+    send->spooler.away = true;
+    while (!send->refused && spooler_active(&send->spooler) && input_next(&send->input, &message))
+        if (!send_one(send, message, now_ms))
+            break;
+    if (unfinished > 0)
+        log_warn(send->run->log, "a line was not finished: its %zu bytes are not kept", unfinished);
+}
+
+/* What became of a run with a spool: 75 says that all of it is kept, so what was not kept never
+ * ends with that. */
+static int result_with_spool(struct send *send)
+{
+    struct spooler *sp = &send->spooler;
+    struct bytes message;
+    int kept;
+
+    keep_rest(send);
+    kept = spooler_finish(sp, clock_monotonic_ms());
+    if (send->status != EX_OK && send->status != EX_TEMPFAIL)
+        return send->status;
+    if (send->refused)
+        return EX_CANTCREAT;
+    if (input_next(&send->input, &message)) {
+        name_line(send);
+        log_error(send->run->log, "%s %s: the message is not kept", send->run->conf->spool.text,
+                  sp->refused == EX_CANTCREAT ? "is full" : "does not take it");
+        return sp->refused != EX_OK ? sp->refused : EX_CANTCREAT;
+    }
+    if (kept != EX_OK)
+        return kept;
+    return send->status;
+}
+
+static int result_without_spool(struct send *send)
 {
     const struct session *session = send->run->session;
     int status = exit_status_of_session(session);
@@ -260,6 +366,17 @@ static int result(struct send *send)
     return send->status != EX_OK ? send->status : status;
 }
 
+static int result(struct send *send)
+{
+    if (spooler_active(&send->spooler))
+        return result_with_spool(send);
+    if (send->spooler.lost)
+        return EX_IOERR;
+    return spooler_not_kept(&send->spooler, result_without_spool(send));
+}
+
+/* ---- the start ---- */
+
 /* All of standard input is one message: read it before connecting, which then takes one segment. */
 static int read_whole(struct send *send)
 {
@@ -268,7 +385,7 @@ static int read_whole(struct send *send)
         {.fd = send->run->signals_fd, .events = POLLIN},
     };
 
-    while (!send->end_of_input && send->len < INPUT_BYTES && send->status == EX_OK) {
+    while (input_wants(&send->input) && send->status == EX_OK) {
         uint64_t now_ms = clock_monotonic_ms();
         on_give_up(send, now_ms);
         if (send->status != EX_OK)
@@ -281,28 +398,19 @@ static int read_whole(struct send *send)
         if (fds[1].revents != 0)
             on_signal(send, now_ms);
     }
-    return send->status;
-}
-
-static int take_argument(struct send *send, const char *message)
-{
-    const size_t len = strlen(message);
-
-    send->len = len < INPUT_BYTES ? len : INPUT_BYTES;
-    memcpy(send->input, message, send->len);
-    send->end_of_input = true;
-    return EX_OK;
+    return spooler_not_kept(&send->spooler, send->status);
 }
 
 static int take_input(struct send *send)
 {
     switch (send->run->options->action) {
     case ACTION_SEND:
-        return take_argument(send, send->run->options->message);
+        input_argument(&send->input, send->run->options->message);
+        return EX_OK;
     case ACTION_SEND_INPUT:
         return read_whole(send);
     case ACTION_SEND_LINES:
-        send->lines = true;
+        send->input.lines = true;
         return EX_OK;
     case ACTION_SHELL:
     case ACTION_RECEIVE:
@@ -315,8 +423,8 @@ static int take_input(struct send *send)
 /* One message can be refused before anything is sent. */
 static int check_one(struct send *send)
 {
-    const struct bytes message = {send->input, send->len};
-    const int err = send->lines ? 0 : session_check(send->run->session, message);
+    const struct bytes message = {send->input.room, send->input.len};
+    const int err = send->input.lines ? 0 : session_check(send->run->session, message);
 
     if (err == 0)
         return EX_OK;
@@ -326,16 +434,24 @@ static int check_one(struct send *send)
 
 int send_run(struct oneshot *run, union oneshot_bytes *bytes)
 {
-    struct send send = {.run = run, .input = bytes->input};
-    int status = take_input(&send);
+    const uint64_t timeout_ms = (uint64_t)run->conf->timeout_s * 1000;
+    const bool lines = run->options->action == ACTION_SEND_LINES;
+    const bool go_on = lines && run->conf->spool.set;
+    struct send send = {
+        .run = run,
+        .input = {.room = bytes->input},
+        .spooler = {.spool = &run->keyring->spool, .configured = run->conf->spool.set},
+    };
     const struct session_use use = {
         .conf = run->conf,
         .keyring = run->keyring,
         .log = run->log,
         .early = true,
-        .many = send.lines,
-        .give_up_ms = send.lines ? (uint64_t)run->conf->timeout_s * 1000 : 0,
+        .many = lines,
+        .patient = go_on,
+        .give_up_ms = go_on ? UINT64_MAX : lines ? timeout_ms : 0,
     };
+    int status = take_input(&send);
 
     if (status != EX_OK)
         return status;
@@ -343,8 +459,10 @@ int send_run(struct oneshot *run, union oneshot_bytes *bytes)
     status = check_one(&send);
     if (status != EX_OK)
         return status;
-    if (session_start(run->session, clock_monotonic_ms()) < 0)
-        return EX_OSERR;
+    spooler_open(&send.spooler, run->conf, run->session);
+    send.patience_ms = clock_monotonic_ms() + timeout_ms;
     run_session(&send);
-    return result(&send);
+    status = result(&send);
+    spool_close(send.spooler.spool);
+    return status;
 }

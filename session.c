@@ -201,6 +201,7 @@ void session_init(struct session *s, const struct session_use *use)
     s->sent_before = 0;
     s->shortfall = false;
     s->push.open = false;
+    s->id_floor = s->last_id = 0;
     if (session_has_sts(s))
         session_sts_init(s);
 }
@@ -231,8 +232,10 @@ int session_start(struct session *s, uint64_t now_ms)
         .client_id = conf->mode == STS_COLLECTOR ? derived_id : NULL,
         .subscribe = s->use.receive || session_has_sts(s),
         .quick = session_has_sts(s),
-        .single = s->use.early && !s->use.many && !session_has_sts(s),
+        .single = s->use.early && !s->use.many && !session_has_sts(s) && !conf->spool.set,
+        .patient = s->use.patient,
         .early = s->use.early && !session_has_sts(s),
+        .forget = conf->qos == 2 && !conf->clean_session && (s->use.early || session_has_sts(s)),
         .give_up_ms = s->use.give_up_ms,
     };
 
@@ -247,6 +250,12 @@ int session_start(struct session *s, uint64_t now_ms)
     s->running = true;
     client_start(&s->client, now_ms);
     return 0;
+}
+
+void session_lose_patience(struct session *s)
+{
+    s->use.patient = s->client.use.patient = false;
+    s->use.give_up_ms = s->client.use.give_up_ms = s->use.many ? session_timeout_ms(s) : 0;
 }
 
 void session_poll(const struct session *s, struct pollfd *fd)
@@ -373,7 +382,7 @@ static int put_text(struct session *s, struct wr *payload, struct bytes text, ui
     if (session_has_sts(s))
         return session_err_of(sts_seal(&s->sts, payload, text, now_ms));
     if (s->use.conf->mode == STS_SENDER)
-        return session_push_seal(s, payload, text);
+        return session_seal(s, payload, text);
     wr_put(payload, text.p, text.len);
     return 0;
 }
@@ -403,6 +412,23 @@ int session_send(struct session *s, struct bytes text, uint64_t now_ms)
         client_abandon(&s->client);
         return err;
     }
+    client_commit(&s->client);
+    s->sent++;
+    return 0;
+}
+
+int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed,
+                        uint64_t now_ms)
+{
+    const struct conf *conf = s->use.conf;
+    struct wr payload;
+
+    if (!session_ready(s, now_ms))
+        return SESSION_ERR_NOT_READY;
+    if (client_publish(&s->client, &payload, topic, sealed.len, conf->qos, conf->retain,
+                       now_ms) < 0)
+        return SESSION_ERR_FULL;
+    wr_put(&payload, sealed.p, sealed.len);
     client_commit(&s->client);
     s->sent++;
     return 0;

@@ -65,6 +65,7 @@ struct session_use {
     bool early;                 /* see client_use */
     bool many;                  /* more than one message will be sent: draw ids in groups */
     bool patient_slave;         /* a slave waits for masters for ever, not for `timeout` */
+    bool patient;               /* see client_use */
     uint64_t give_up_ms;        /* see client_use */
 };
 
@@ -72,6 +73,7 @@ struct session_use {
 struct session_push {
     bool open;
     size_t sender;              /* its place in the keyring's list */
+    uint64_t id;
     struct push_window window;  /* as it is once the message is taken */
 };
 
@@ -93,6 +95,8 @@ struct session {
     uint64_t dropped, replays;  /* of pushes, and in all */
     uint64_t unwritten;     /* texts of STS taken since the last session_release */
     struct session_push push;
+    uint64_t id_floor;      /* ids of what is sent are above it */
+    uint64_t last_id;       /* of the push that was sealed last */
     struct client client;
     struct sts sts;
 };
@@ -104,6 +108,9 @@ void session_init(struct session *s, const struct session_use *use);
 
 /* Starts to connect. CLIENT_ERR_SYSTEM: no random bytes. */
 int session_start(struct session *s, uint64_t now_ms) __attribute__((warn_unused_result));
+
+/* From now on a lost connection is final after `timeout`. */
+void session_lose_patience(struct session *s);
 
 /* What to poll: fills one entry (fd -1 where there is nothing). */
 void session_poll(const struct session *s, struct pollfd *fd);
@@ -141,6 +148,16 @@ int session_check(const struct session *s, struct bytes text);
  * means: again after some progress. SESSION_ERR_ID: said in a log line, see store_status. */
 int session_send(struct session *s, struct bytes text, uint64_t now_ms)
     __attribute__((warn_unused_result));
+
+/* Seals a push into `payload`, which has room for FIRST_BYTES and the text, and sends nothing; its
+ * id is s->last_id. `text` was checked. 0; SESSION_ERR_ID, SESSION_ERR_CRYPTO. */
+int session_seal(struct session *s, struct wr *payload, struct bytes text)
+    __attribute__((warn_unused_result));
+
+/* Sends what session_seal made, perhaps in another run, for this topic. 0; SESSION_ERR_NOT_READY,
+ * SESSION_ERR_FULL. */
+int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed,
+                        uint64_t now_ms) __attribute__((warn_unused_result));
 
 /* Whether the other end says in its KILL what it has: STS/2, master or slave. */
 bool session_has_receipts(const struct session *s);

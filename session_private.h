@@ -37,8 +37,6 @@ enum session_end session_sts_result(const struct session *s);
 
 /* ---- session_push.c ---- */
 
-/* Seals `text` into `payload`, which has room for FIRST_BYTES and the text. */
-int session_push_seal(struct session *s, struct wr *payload, struct bytes text);
 enum session_event session_push_take(struct session *s, const struct mqtt_publish *publish,
                                      struct session_message *message);
 /* The push that was shown is taken: from now on it is a replay. */

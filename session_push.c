@@ -11,12 +11,14 @@
 bool session_draw_id(struct session *s, uint64_t *id)
 {
     const uint64_t ahead = s->use.many ? AHEAD_US : 0;
+    const uint64_t clock_us = clock_wall_us();
 
-    s->store_status = store_draw_id(&s->use.keyring->store, clock_wall_us(), ahead, id);
+    s->store_status = store_draw_id(&s->use.keyring->store,
+                                    clock_us > s->id_floor ? clock_us : s->id_floor + 1, ahead, id);
     return s->store_status == EX_OK;
 }
 
-int session_push_seal(struct session *s, struct wr *payload, struct bytes text)
+int session_seal(struct session *s, struct wr *payload, struct bytes text)
 {
     struct keyring *keyring = s->use.keyring;
     uint8_t random[32], ephemeral[32];
@@ -32,6 +34,7 @@ int session_push_seal(struct session *s, struct wr *payload, struct bytes text)
                     text);
     crypto_wipe(random, sizeof random);
     crypto_wipe(ephemeral, sizeof ephemeral);
+    s->last_id = id;
     return err == 0 ? 0 : SESSION_ERR_CRYPTO;
 }
 
@@ -59,6 +62,7 @@ enum session_event session_push_take(struct session *s, const struct mqtt_publis
         s->replays++;
         return drop(s, "a push that was taken before");
     }
+    s->push.id = push.id;
     s->push.open = true;
     s->received++;
     message->text = push.data;
@@ -74,5 +78,5 @@ void session_push_taken(struct session *s)
         return;
     s->push.open = false;
     s->use.keyring->windows[s->push.sender] = s->push.window;
-    store_mark(&s->use.keyring->store, s->push.sender);
+    store_mark(&s->use.keyring->store, s->push.sender, s->push.id);
 }

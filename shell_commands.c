@@ -44,6 +44,19 @@ void shell_fail(struct shell *shell, int status)
 
 /* ---- the session ---- */
 
+/* What only a run with an end can keep its word about. */
+static int check_conf(const struct shell *shell)
+{
+    const struct conf *conf = shell->conf;
+
+    if (!conf->spool.set && !conf->out.set)
+        return EX_OK;
+    log_error(shell->log, "%s: %s: goes with %s, not with the shell", conf->name,
+              conf_key_name(conf->spool.set ? CONF_SPOOL : CONF_OUT),
+              conf->spool.set ? "-s and -l" : "-r");
+    return EX_CONFIG;
+}
+
 void shell_start(struct shell *shell, const char *file, uint64_t now_ms)
 {
     struct conf *conf = shell->conf;
@@ -59,6 +72,8 @@ void shell_start(struct shell *shell, const char *file, uint64_t now_ms)
         .give_up_ms = script ? (uint64_t)conf->timeout_s * 1000 : UINT64_MAX,
     };
 
+    if (status == EX_OK)
+        status = check_conf(shell);
     if (status == EX_OK)
         status = keyring_load(shell->keyring, conf, false, shell->log);
     if (status == EX_OK) {

@@ -22,6 +22,11 @@ int signals_open(bool children)
     return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+void signals_ignore_file_limit(void)
+{
+    (void)signal(SIGXFSZ, SIG_IGN);
+}
+
 int signals_read(int fd, bool *typed)
 {
     struct signalfd_siginfo info;
@@ -40,4 +45,5 @@ void signals_restore(void)
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
+    (void)signal(SIGXFSZ, SIG_DFL);
 }

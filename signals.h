@@ -8,6 +8,9 @@
  * and returns a descriptor to poll for input; -1 and errno when the system has none. */
 int signals_open(bool children);
 
+/* A file that would grow over a limit (ulimit -f) is an error of the write, not our end. */
+void signals_ignore_file_limit(void);
+
 /* The next signal that came, or 0 when there is none. `typed`, where not NULL: whether it was a key
  * of the terminal (Ctrl-C) that made it. */
 int signals_read(int fd, bool *typed);

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "signals.h"
 
 const char *spawn_err_text(int err)
@@ -75,7 +76,7 @@ int spawn_split(char *argv[SHELL_ARGS_MAX + 1], char *text)
  * went wrong goes there. */
 static _Noreturn void become(char *const argv[], enum spawn_use use, int output, int report)
 {
-    int null = use == SPAWN_TERMINAL ? -1 : open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int null = use == SPAWN_TERMINAL ? -1 : files_open("/dev/null", O_RDONLY);
     int err;
 
     signals_restore();

@@ -26,9 +26,9 @@ int store_damaged(const struct store *store, const char *what)
     return EX_CONFIG;
 }
 
-int store_cannot_write(struct store *store)
+int store_cannot_write(struct store *store, const char *file)
 {
-    log_error(store->log, "cannot write %s: %s", store->file, strerror(errno));
+    log_error(store->log, "cannot write %s: %s", file, strerror(errno));
     store->failed = true;
     return EX_IOERR;
 }
@@ -229,15 +229,15 @@ bool store_is_collectors(const struct store *store)
 
 /* ---- opening ---- */
 
-static int cannot_open(const struct store *store)
+int store_cannot_open(const struct store *store, const char *file)
 {
     const int err = errno;
 
-    if (access(store->file, F_OK) != 0) {
-        log_error(store->log, "cannot make %s: %s", store->file, strerror(err));
+    if (access(file, F_OK) != 0) {
+        log_error(store->log, "cannot make %s: %s", file, strerror(err));
         return EX_CANTCREAT;
     }
-    log_error(store->log, "cannot open %s: %s", store->file, strerror(err));
+    log_error(store->log, "cannot open %s: %s", file, strerror(err));
     return err == EACCES || err == EPERM || err == EROFS ? EX_NOPERM : EX_NOINPUT;
 }
 
@@ -248,8 +248,8 @@ int store_open_file(struct store *store, const char *file, const uint8_t own_pub
     store->file = file;
     store->log = log;
     memcpy(store->own_public, own_public, sizeof store->own_public);
-    store->fd = file ? open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0600) : -1;
-    return file && store->fd < 0 ? cannot_open(store) : EX_OK;
+    store->fd = file ? files_open(file, O_RDWR | O_CREAT) : -1;
+    return file && store->fd < 0 ? store_cannot_open(store, file) : EX_OK;
 }
 
 /* Both blocks of a sender in one write: a process that is killed leaves an empty file or a whole
@@ -275,7 +275,7 @@ static int begin_file(struct store *store, enum store_kind kind)
     const int err = errno;
     (void)ftruncate(store->fd, 0);
     errno = err;
-    return store_cannot_write(store);
+    return store_cannot_write(store, store->file);
 }
 
 int store_read_or_begin(struct store *store, enum store_kind kind)
@@ -293,7 +293,9 @@ int store_read_or_begin(struct store *store, enum store_kind kind)
 
 void store_close(struct store *store)
 {
-    if (store->fd >= 0)
-        close(store->fd);
+    if (store->fd < 0)
+        return;
+    store_out_close(store);
+    close(store->fd);
     store->fd = -1;
 }

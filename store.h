@@ -11,10 +11,15 @@
  * be more code, where SHA-256 is linked anyway, and would miss one damaged block in 2^32.
  *
  *   header     "sts state" 0x00, version (2) = 1, kind (2): 1 sender, 2 collector, records (4),
- *              own public key (32), zeros (446), checksum (16). A later version keeps the length of
- *              an output file in the zeros.
+ *              own public key (32), zeros (446), checksum (16)
  *   sender     "last id" 0x0a, id (8), zeros (480), checksum (16)
  *   collector  "its key" 0x0a, public key (32), window (PUSH_WINDOW_BYTES), zeros, checksum (16)
+ *   commit     "out len" 0x0a, sequence (8), length of the output file (8), the first 8 bytes of
+ *              SHA-256 over its inode (8) and its last 256 bytes, readings (2), of each of them the
+ *              number of its key's record (2) and its id (8); zeros, checksum (16)
+ *
+ * A collector with an output file has two commit blocks behind its records; store_out.c says how
+ * they make file and windows one. What else is behind the records means nothing.
  *
  * A collector's record whose first 8 bytes are overwritten by "removed" 0x0a counts no more: so the
  * owner of a file lets in a key again that a wild clock has locked out.
@@ -23,12 +28,20 @@
 #ifndef STS_STORE_H
 #define STS_STORE_H
 
+#include <sys/types.h>
+
 #include "log.h"
 #include "peers.h"
 #include "push.h"
 
 #define STORE_BLOCK_BYTES 512
 #define STORE_RECORDS_MAX 65535     /* keys that a collector's file remembers, gone ones too */
+
+/* Readings that one commit block has room for. */
+#define STORE_COMMIT_HEAD_BYTES (8 + 8 + 8 + 8 + 2)
+#define STORE_COMMIT_ENTRY_BYTES (2 + 8)
+#define STORE_GROUP_MAX \
+    ((STORE_BLOCK_BYTES - 16 - STORE_COMMIT_HEAD_BYTES) / STORE_COMMIT_ENTRY_BYTES)
 
 struct store {
     const char *file;               /* NULL: none is configured (senders) */
@@ -46,6 +59,13 @@ struct store {
     const struct push_window *windows;
     uint16_t block[PEERS_MAX];      /* where the record of a peer is; 0: nowhere */
     uint64_t marked[(PEERS_MAX + 63) / 64];
+    /* its output file */
+    const char *out;                /* NULL: none */
+    int out_fd;
+    off_t out_len;                  /* nothing below it is cut off any more */
+    uint64_t sequence;              /* of the commit block written last */
+    unsigned group;                 /* readings in the next one */
+    uint8_t commit[STORE_BLOCK_BYTES];  /* that one, as far as it is known */
 };
 
 /* Opens the file of a master or a sender, and makes it (mode 0600, synced, its folder too) if it is
@@ -75,20 +95,37 @@ int store_draw_id(struct store *store, uint64_t clock_us, uint64_t ahead, uint64
  * Fills `windows`, one for each of `peers->list` at the same place; keys that the file does not
  * know get a record, synced, so a full disk shows here and not at the first push. Records of keys
  * that are not in `peers` stay as they are. All pointers are kept by reference.
- * Returns as store_open_sender, and EX_TEMPFAIL (75): another collector has the file. */
-int store_open_collector(struct store *store, const char *file, const uint8_t own_public[32],
-                         const struct peers *peers, struct push_window *windows, struct log *log)
+ *
+ * `out`: the output file, or NULL. It is made where it is not there, and belongs to this process,
+ * too. What a run before appended and did not live to remember is cut off: it comes again. A file
+ * that is another one than then, or shorter (moved away, emptied), is never cut.
+ * Returns as store_open_sender, and EX_TEMPFAIL (75): another collector has one of the files. */
+int store_open_collector(struct store *store, const char *file, const char *out,
+                         const uint8_t own_public[32], const struct peers *peers,
+                         struct push_window *windows, struct log *log)
     __attribute__((warn_unused_result));
 
-/* The window of peers->list[index] has changed. */
-void store_mark(struct store *store, size_t index);
+/* Appends to the output file. Returns 0, or -1 and errno; the file may end with a part then. */
+int store_append(struct store *store, const void *from, size_t len)
+    __attribute__((warn_unused_result));
+
+/* The window of peers->list[index] has changed: it took `id`. */
+void store_mark(struct store *store, size_t index, uint64_t id);
+
+/* Whether store_sync has to come before the next store_mark. */
+static inline bool store_group_full(const struct store *store)
+{
+    return store->group == STORE_GROUP_MAX;
+}
 
 /* Writes the records of all windows marked since, and syncs once; does nothing when there are none.
- * Only then may their messages be acknowledged. EX_IOERR (74): nothing that was marked may be, now
- * or later in this run. */
+ * With an output file, whole readings stand in it now, those that were marked: from here on it has
+ * them, whatever crashes. Only then may their messages be acknowledged. EX_IOERR (74): nothing that
+ * was marked may be, now or later in this run. */
 int store_sync(struct store *store) __attribute__((warn_unused_result));
 
-/* Closes what is open; a second time does nothing. What is marked and not synced is not written. */
+/* Closes what is open; a second time does nothing. What is marked and not synced is not written,
+ * and what was appended since is cut off. */
 void store_close(struct store *store);
 
 #endif

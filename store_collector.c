@@ -30,15 +30,19 @@ static int write_window(const struct store *store, uint32_t number, const uint8_
     return store_write_block(store, number, block);
 }
 
-static int lock_for_good(const struct store *store)
+int store_lock(const struct store *store, int fd, const char *file)
 {
-    if (flock(store->fd, LOCK_EX | LOCK_NB) == 0)
-        return EX_OK;
-    const int err = errno;
+    int err;
+
+    do {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            return EX_OK;
+        err = errno;
+    } while (err == EINTR);
     if (err == EWOULDBLOCK)
-        log_error(store->log, "%s is in use by another collector", store->file);
+        log_error(store->log, "%s is in use by another collector", file);
     else
-        log_error(store->log, "cannot lock %s: %s", store->file, strerror(err));
+        log_error(store->log, "cannot lock %s: %s", file, strerror(err));
     return err == EWOULDBLOCK ? EX_TEMPFAIL : EX_IOERR;
 }
 
@@ -48,23 +52,55 @@ static int bad_record(const struct store *store, uint32_t number, const char *wh
     return EX_CONFIG;
 }
 
-static int take_record(struct store *store, struct push_window *windows, uint32_t number,
-                       const uint8_t *block)
+/* *key NULL: the record counts no more. */
+static int read_record(const struct store *store, uint32_t number, const uint8_t *block,
+                       const uint8_t **key, struct push_window *window)
 {
     struct rd in = rd_over(block, STORE_BODY_BYTES);
     const uint8_t *mark = rd_take(&in, STORE_MARK_BYTES);
-    const uint8_t *key = rd_take(&in, 32);
-    struct push_window window;
-    const struct peer *peer;
-    size_t index;
 
+    *key = NULL;
     if (memcmp(mark, removed_mark, sizeof removed_mark) == 0)
         return EX_OK;
     if (!store_block_good(store, number, block))
         return bad_record(store, number, "has a wrong checksum");
-    push_window_read(&window, &in);
+    *key = rd_take(&in, 32);
+    push_window_read(window, &in);
     if (in.bad || memcmp(mark, key_mark, sizeof key_mark) != 0 || !store_rest_zero(&in))
         return bad_record(store, number, "is no push window");
+    return EX_OK;
+}
+
+/* It is written though it may hold the id: the kernel shows, after a sync that failed, what the
+ * disk has not got, and does not write it by itself. */
+int store_take_again(struct store *store, uint32_t number, uint64_t id)
+{
+    uint8_t block[STORE_BLOCK_BYTES] = {0};
+    struct push_window window;
+    const uint8_t *key;
+    int status;
+
+    if (files_read_at(store->fd, block, sizeof block, store_offset(number)) < 0)
+        return store_cannot_read(store);
+    status = read_record(store, number, block, &key, &window);
+    if (status != EX_OK || !key)
+        return status;
+    (void)!push_window_take(&window, id);
+    return write_window(store, number, key, &window) == 0 ? EX_OK
+                                                          : store_cannot_write(store, store->file);
+}
+
+static int take_record(struct store *store, struct push_window *windows, uint32_t number,
+                       const uint8_t *block)
+{
+    struct push_window window;
+    const struct peer *peer;
+    const uint8_t *key;
+    const int status = read_record(store, number, block, &key, &window);
+    size_t index;
+
+    if (status != EX_OK || !key)
+        return status;
     peer = peers_find(store->peers, key);
     if (!peer)
         return EX_OK;
@@ -114,18 +150,19 @@ static int add_records(struct store *store)
         }
         store->block[i] = (uint16_t)++store->records;
         if (write_window(store, store->records, store->peers->list[i].key, &empty) != 0)
-            return store_cannot_write(store);
+            return store_cannot_write(store, store->file);
     }
     if (store->records == before)
         return EX_OK;
     if (files_sync(store->fd) != 0 || store_write_header(store, STORE_COLLECTOR) != 0 ||
         files_sync(store->fd) != 0)
-        return store_cannot_write(store);
+        return store_cannot_write(store, store->file);
     return EX_OK;
 }
 
-int store_open_collector(struct store *store, const char *file, const uint8_t own_public[32],
-                         const struct peers *peers, struct push_window *windows, struct log *log)
+int store_open_collector(struct store *store, const char *file, const char *out,
+                         const uint8_t own_public[32], const struct peers *peers,
+                         struct push_window *windows, struct log *log)
 {
     int status = store_open_file(store, file, own_public, log);
 
@@ -137,22 +174,32 @@ int store_open_collector(struct store *store, const char *file, const uint8_t ow
     }
     store->peers = peers;
     store->windows = windows;
+    store->out = out;
+    store->out_fd = -1;
     memset(windows, 0, peers->count * sizeof *windows);
-    status = lock_for_good(store);
+    status = store_lock(store, store->fd, file);
+    if (status == EX_OK && out)
+        status = store_out_open(store);
     if (status == EX_OK)
         status = store_read_or_begin(store, STORE_COLLECTOR);
+    if (status == EX_OK)
+        status = store_out_recover(store);
     if (status == EX_OK)
         status = take_records(store, windows);
     if (status == EX_OK)
         status = add_records(store);
+    if (status == EX_OK && out)
+        status = store_out_commit(store);
     if (status != EX_OK)
         store_close(store);
     return status;
 }
 
-void store_mark(struct store *store, size_t index)
+void store_mark(struct store *store, size_t index, uint64_t id)
 {
     store->marked[index / 64] |= UINT64_C(1) << index % 64;
+    if (store->out)
+        store_out_mark(store, store->block[index], id);
 }
 
 static int write_marked(struct store *store, size_t word, size_t *written)
@@ -176,13 +223,16 @@ int store_sync(struct store *store)
     /* The kernel tells of a failed sync once, and of the next one that all is well. */
     if (store->failed)
         return EX_IOERR;
+    if (store->group > 0 && store_out_commit(store) != EX_OK)
+        return EX_IOERR;
     for (size_t word = 0; word < words; word++)
         if (store->marked[word] && write_marked(store, word, &written) != 0)
-            return store_cannot_write(store);
+            return store_cannot_write(store, store->file);
     if (written == 0)
         return EX_OK;
-    if (files_sync(store->fd) != 0)
-        return store_cannot_write(store);
+    /* What a commit says can wait for the sync of the next one. */
+    if (!store->out && files_sync(store->fd) != 0)
+        return store_cannot_write(store, store->file);
     memset(store->marked, 0, sizeof store->marked);
     return EX_OK;
 }

@@ -1,4 +1,4 @@
-/* store_private.h - what store.c, store_sender.c and store_collector.c share. */
+/* store_private.h - what store.c, store_sender.c, store_collector.c and store_out.c share. */
 #ifndef STS_STORE_PRIVATE_H
 #define STS_STORE_PRIVATE_H
 
@@ -17,7 +17,8 @@ enum store_kind { STORE_SENDER = 1, STORE_COLLECTOR = 2 };
  * status. Once something could not be written the file is not trusted any more. */
 int store_damaged(const struct store *store, const char *what);
 int store_cannot_read(const struct store *store);
-int store_cannot_write(struct store *store);
+int store_cannot_open(const struct store *store, const char *file);
+int store_cannot_write(struct store *store, const char *file);
 
 static inline off_t store_offset(uint32_t number)
 {
@@ -32,6 +33,10 @@ int store_write_block(const struct store *store, uint32_t number,
 
 /* The same for the header, with store->records. */
 int store_write_header(const struct store *store, enum store_kind kind)
+    __attribute__((warn_unused_result));
+
+/* Keeps other collectors from a file for as long as `fd` is open. */
+int store_lock(const struct store *store, int fd, const char *file)
     __attribute__((warn_unused_result));
 
 /* Whether only zeros are left. */
@@ -52,5 +57,26 @@ int store_open_file(struct store *store, const char *file, const uint8_t own_pub
 /* Of a locked file: reads the header, or begins the file where it is empty. */
 int store_read_or_begin(struct store *store, enum store_kind kind)
     __attribute__((warn_unused_result));
+
+/* ---- store_collector.c ---- */
+
+/* Takes an id into the window that record `number` holds. */
+int store_take_again(struct store *store, uint32_t number, uint64_t id)
+    __attribute__((warn_unused_result));
+
+/* ---- store_out.c ---- */
+
+/* Opens store->out, which nobody else may have open so. */
+int store_out_open(struct store *store) __attribute__((warn_unused_result));
+
+/* Of a state whose header is read: brings records and output file to where the last commit was, and
+ * drops the commit blocks, so that more records can stand in their place. */
+int store_out_recover(struct store *store) __attribute__((warn_unused_result));
+
+/* Commits what was appended and marked. */
+int store_out_commit(struct store *store) __attribute__((warn_unused_result));
+
+void store_out_mark(struct store *store, uint16_t number, uint64_t id);
+void store_out_close(struct store *store);
 
 #endif

@@ -94,7 +94,7 @@ static int write_last(struct store *store, uint64_t last)
     store_put_sender(block, last);
     store->synced = 0;
     if (store_write_block(store, 1, block) != 0 || files_sync(store->fd) != 0)
-        return store_cannot_write(store);
+        return store_cannot_write(store, store->file);
     store->synced = last;
     return EX_OK;
 }

@@ -70,11 +70,10 @@ long() { # COUNT: so many letters
     bad_line "pubtop" 'pubtop ='
 }
 
-@test "an unknown key, one of another case, one of a mode that is not there" {
+@test "an unknown key, one of another case" {
     bad_line '.*prot' 'prot = 1883'
     bad_line '.*PORT' 'PORT = 1883'
-    bad_line '.*spool' 'spool = /tmp/spool'
-    bad_line '.*key' 'key = /tmp/key'
+    bad_line '.*spool_min' 'spool_min = 1'
 }
 
 @test "a key given twice, and under two names; the first place is named" {
@@ -88,7 +87,8 @@ long() { # COUNT: so many letters
         'port = 0x10' 'port = 99999999999999999999' 'qos = 3' 'qos = -1' 'retain = 2' \
         'retain = yes' 'keepalive = 65536' 'clean_session = 2' 'will_qos = 3' 'will_retain = 2' \
         'timeout = 0' 'timeout = 86401' 'mqtt_version = 5' 'mqtt_version = 2' \
-        'mqtt_version = 3.1'; do
+        'mqtt_version = 3.1' 'spool_max = 0' 'spool_max = 1023' 'spool_max = 268435457' \
+        'spool_max = 1M'; do
         bad_line "${line%% *}: " "$line"
     done
 }
@@ -107,7 +107,7 @@ long() { # COUNT: so many letters
     expect_status 0
     join "$BG"
     expect_content "$(out_of long_sub)" "$(long 128)"
-    for key in username clientid will_topic will_msg subtop; do
+    for key in username clientid will_topic will_msg subtop key state out spool; do
         bad_line "$key: " "$key = $(long 129)"
     done
 }
@@ -247,6 +247,18 @@ long() { # COUNT: so many letters
     bad_whole subtop ip=a pubtop=t subtop=u subtop=v sts_mode=slave aes=ecb
     bad_whole subtop ip=a pubtop=t subtop=u/# sts_mode=slave aes=ecb
     bad_whole retain ip=a pubtop=t subtop=u sts_mode=slave aes=ecb retain=1
+    for key in key=f state=f out=f spool=f spool_max=4096; do
+        bad_whole "line 3: ${key%=*}: needs aes = chachapoly" ip=a pubtop=t "$key"
+    done
+    peer=$(head -c 32 /dev/urandom | base64)
+    push=(ip=a pubtop=t sts_mode=push key=f "peer=$peer")
+    bad_whole 'line 6: out: goes with collect only' "${push[@]}" out=f
+    bad_whole 'line 6: spool_max: needs a spool' "${push[@]}" spool_max=4096
+    bad_whole 'line 6: spool: needs qos 1 or 2' "${push[@]}" spool=f qos=0
+    bad_whole 'line 7: spool: goes with push only' ip=a subtop=t sts_mode=collect key=f peers=f \
+        state=f spool=f
+    bad_whole 'line 8: out: goes with collect only' ip=a pubtop=t subtop=u sts_mode=slave \
+        aes=chachapoly key=f peers=f out=f
 }
 
 @test "a file with a password that others can read: a warning, and it works" {

@@ -370,7 +370,7 @@ reset:PUBLISH:1 | -l | 0 | - | | ^1:CONNECT 1:PUBLISH.* 2:CONNECT 2:PUBLISH/dup 
 half:PUBLISH:puback:1 | -l | 0 | - | | ^1:CONNECT 1:PUBLISH.* 2:CONNECT 2:PUBLISH/dup 2:PUBLISH/dup 2:PUBLISH/dup 2:DISCONNECT$
 close-after:PUBLISH:1 | -l | 0 | - | | 2:CONNECT 2:PUBLISH/dup 2:PUBLISH/dup 2:DISCONNECT$
 close:PUBLISH:1 | -l -o qos=2 | 0 | - | | 2:CONNECT 2:PUBLISH/dup.* 2:PUBREL 2:PUBREL 2:PUBREL 2:DISCONNECT$
-close:PUBREL:1 | -l -o qos=2 -o clean_session=0 -o clientid=it | 0 | - | | 2:CONNECT 2:PUBREL( 2:PUB[A-Z/du]*)* 2:DISCONNECT$
+close:PUBREL:2 | -l -o qos=2 -o clean_session=0 -o clientid=it | 0 | - | | ^1:CONNECT 1:DISCONNECT 2:CONNECT 2:PUBLISH.* 3:CONNECT 3:PUBREL( 3:PUB[A-Z/du]*)* 3:DISCONNECT$
 close:PUBREL:1 | -l -o qos=2 | 0 | - | | 2:CONNECT 2:PUBLISH( 2:PUB[A-Z/du]*)* 2:PUBREL 2:DISCONNECT$
 close-after:CONNECT:1 | -l | 0 | - | | 2:CONNECT.* 2:DISCONNECT$
 close:PUBLISH:2 | -l -o timeout=6 | 0 | - | | 3:CONNECT 3:PUBLISH/dup.* 3:DISCONNECT$

@@ -502,10 +502,10 @@ flood() { # END QOS
     expect_texts "$DIR/lines"
 }
 
-# collect_crash NAME INJECTION: a collector that dies of SIGKILL as it enters a system call.
+# collect_crash NAME INJECTION [ARGUMENT...]: a collector that dies of SIGKILL as it enters a system call.
 collect_crash() {
     start strace -D -o "$DIR/trace" -e "inject=$2" "$STS" "${COLLECT[@]}" "${SUBTOPS[@]}" \
-        -o "state=$STATE" -r -j -q >"$DIR/$1.out" 2>"$DIR/$1.err"
+        -o "state=$STATE" -r -j -q "${@:3}" >"$DIR/$1.out" 2>"$DIR/$1.err"
     join "$BG"
     expect_status 137
 }
@@ -1126,6 +1126,263 @@ END
     expect_equal "$(stat -c %s "$STATE")" 2048
 }
 
+# ---- an output file ----
+
+# All that is in $FILE: of each sender these texts "PEER TEXT", once and in this order.
+expect_out() { # FILE
+    local peer
+
+    hand texts "$FILE" >"$DIR/texts"
+    for peer in a b; do
+        expect_same <(grep "^$peer " "$DIR/texts") <(grep "^$peer " "$1")
+    done
+}
+
+# A reading that has to be the last one in $FILE.
+out_end() { # NAME [OPTION...]
+    push a "${@:2}" -s "end $1"
+    expect_status 0
+    echo "a end $1" >>"$DIR/lines"
+    wait_for has_text "\"end $1\"" "$FILE"
+}
+
+@test "out: what standard output would get, at the end of a file; nothing on standard output" {
+    FILE=$DIR/readings
+    printf 'x\n\n1\n2\n3\n' >"$DIR/expected"
+    collect_start first -o "out=$FILE"
+    collect_stop "$BG"
+    expect_equal "$(stat -c %a,%s "$FILE")" 600,0
+    push a -s x
+    push a -s ''
+    sts "${COLLECT[@]}" "${SUBTOPS[@]}" -o "state=$STATE" -o "out=$FILE" -r -n 2
+    expect_status 0
+    expect_empty "$OUT"
+    expect_same "$FILE" <(head -2 "$DIR/expected")
+    # Whoever reads our standard output has nothing to do with it.
+    seq 3 | push a -l
+    status=0
+    "$STS" "${COLLECT[@]}" "${SUBTOPS[@]}" -o "state=$STATE" -o "out=$FILE" -r -n 3 >/dev/full \
+        2>"$DIR/err" || status=$?
+    expect_status 0
+    expect_same "$FILE" "$DIR/expected"
+    # -j, behind what is there, and a message much longer than what is written at a time.
+    head -c 16384 /dev/zero | tr '\0' x >"$DIR/long"
+    push a -s - <"$DIR/long"
+    push b -s y
+    collect_start json -o "out=$FILE" -w 60
+    wait_for has_text '"y"' "$FILE"
+    collect_stop "$BG"
+    expect_empty "$DIR/json.out"
+    expect_same <(head -5 "$FILE") "$DIR/expected"
+    expect_equal "$(sed 1,5d "$FILE" | hand texts /dev/stdin | sort)" \
+        "a $(<"$DIR/long")
+b y"
+}
+
+# What a run does to take one message, call by call; it is killed at each in turn.
+@test "out: killed at each step of a run: each reading is there once" {
+    FILE=$DIR/readings
+    : >"$DIR/lines"
+    collect_start first -o "out=$FILE"
+    collect_stop "$BG"
+    COLLECT+=(-o "out=$FILE")
+    push a -s traced
+    echo a traced >>"$DIR/lines"
+    strace -o "$DIR/steps" -e trace=write,pwrite64,fdatasync,ftruncate,sendmsg \
+        "$STS" "${COLLECT[@]}" "${SUBTOPS[@]}" -o "state=$STATE" -r -j -q -n 1 -w 20
+    expect_match <(grep -Eo '^[a-z0-9]+' "$DIR/steps" | paste -sd' ') \
+        'write fdatasync pwrite64 fdatasync pwrite64 sendmsg'
+    steps=0
+    while read -r call nth; do
+        push a -s "$call $nth"
+        echo "a $call $nth" >>"$DIR/lines"
+        collect_crash crash "$call:signal=KILL:when=$nth" -n 1
+        collect_start again
+        out_end "$call $nth"
+        collect_stop "$BG"
+        steps=$((steps + 1))
+    done < <(grep -Eo '^[a-z0-9]+' "$DIR/steps" | awk '{ print $1, ++n[$1] }')
+    expect_out "$DIR/lines"
+    expect_within "$steps" 12 40
+}
+
+@test "out: kill -9 at random moments, while senders push: each reading once, in order" {
+    RANDOM=${SEED:=$$}
+    echo "seed: $SEED"
+    FILE=$DIR/readings
+    # Enough at a time for a group to be full.
+    start_broker 'max_inflight_messages 200' 'persistence true' "persistence_location $DIR/"
+    COLLECT=("${TO[@]}" "${COLLECT[@]:4}")
+    : >"$DIR/lines"
+    collect_start first -o "out=$FILE"
+    collect_stop "$BG"
+    for round in $(seq 25); do
+        senders=()
+        for name in a b; do
+            count=$((RANDOM % 150))
+            psk=()
+            [[ $name == a ]] || psk=(-o "psk=$PSK")
+            seq -f "$round %.0f" "$count" | tee >(sed "s/^/$name /" >"$DIR/$name.$round") |
+                timeout -k 1 60 "$STS" "${TO[@]}" -o sts_mode=push -o "key=$DIR/$name.key" \
+                    -o "peer=$COLLECTOR" "${psk[@]}" -o "pubtop=$TOPIC/$name" \
+                    -o "state=$DIR/$name.state" -l 3>&- &
+            senders+=($!)
+        done
+        collect_start run -o "out=$FILE"
+        sleep "0.$(printf %03d $((RANDOM % 80)))"
+        collect_kill "$BG"
+        wait "${senders[@]}"
+        [[ $round != 12 ]] || { stop_broker && run_broker; }
+        cat "$DIR/a.$round" "$DIR/b.$round" >>"$DIR/lines"
+    done
+    collect_start last -o "out=$FILE"
+    out_end last -o "state=$DIR/a.state"
+    collect_stop "$BG"
+    expect_out "$DIR/lines"
+}
+
+@test "out: SIGTERM amid a flood: whole readings each time, each once" {
+    FILE=$DIR/readings
+    : >"$DIR/lines"
+    collect_start first -o "out=$FILE"
+    collect_stop "$BG"
+    for round in 1 2 3 4 5; do
+        seq -f "$round %.0f" 500 >"$DIR/flood"
+        sed 's/^/a /' "$DIR/flood" >>"$DIR/lines"
+        push a -l <"$DIR/flood"
+        collect_start run -o "out=$FILE"
+        wait_for has_text "\"$round [0-9]" "$FILE"
+        collect_stop "$BG"
+        expect_same <(hand texts "$FILE") <(head -n "$(wc -l <"$FILE")" "$DIR/lines")
+    done
+    collect_start run -o "out=$FILE"
+    out_end run
+    collect_stop "$BG"
+    expect_same <(hand texts "$FILE") "$DIR/lines"
+}
+
+@test "out: what a killed run left half done is cut off, and named" {
+    FILE=$DIR/readings
+    collect_start run -o "out=$FILE"
+    push_end_in_file() { push a -s "$1" && wait_for has_text "\"$1\"" "$FILE"; }
+    push_end_in_file one
+    # It is acknowledged only when that was committed.
+    wait_for broker_saw "Received PUBACK from $(client_id) "
+    collect_kill "$BG"
+    cp "$FILE" "$DIR/kept"
+    printf '{"time":"20' >>"$FILE"
+    collect_start again -o "out=$FILE"
+    expect_match "$DIR/again.err" "$FILE: the last 11 bytes were never acknowledged, and are cut"
+    expect_same "$FILE" "$DIR/kept"
+    collect_stop "$BG"
+    # Moved away while it was not running: the new one begins anew, and the old one stays.
+    mv "$FILE" "$FILE.1"
+    collect_start moved -o "out=$FILE"
+    expect_match "$DIR/moved.err" "$FILE is another file than before"
+    push_end_in_file two
+    collect_stop "$BG"
+    expect_same "$FILE.1" "$DIR/kept"
+    expect_equal "$(hand texts "$FILE")" 'a two'
+    # A run without it forgets it: what is appended by hand from then on is kept.
+    collect_once "$STATE" -w 1
+    expect_status 75
+    echo mine >>"$FILE"
+    collect_start after -o "out=$FILE"
+    push_end_in_file three
+    collect_stop "$BG"
+    expect_equal "$(sed -n 2p "$FILE")" mine
+    expect_equal "$(wc -l <"$FILE")" 3
+}
+
+@test "out: a full disk: 74, nothing of it acknowledged or left, and then each reading once" {
+    FILE=$DIR/readings
+    seq 2000 >"$FILE"           # longer than the state file, which has the same limit
+    collect_start first -o "out=$FILE"
+    collect_stop "$BG"
+    start env --ignore-signal=XFSZ "$STS" "${COLLECT[@]}" "${SUBTOPS[@]}" -o "state=$STATE" \
+        -o "out=$FILE" -r -j 2> >(cat >"$DIR/run.err")
+    collector=$BG
+    wait_for has_text ' subscribed to ' "$DIR/run.err"
+    push a -s before
+    wait_for has_text '"before"' "$FILE"
+    wait_for nothing_in_flight
+    cp "$FILE" "$DIR/kept"
+    acknowledged=$(broker_count "Received PUBACK from $(client_id) ")
+    prlimit --pid "$collector" --fsize=$(($(stat -c %s "$FILE") + 10))
+    push a -s 'not written'
+    expect_status 0
+    join "$collector"
+    expect_status 74
+    wait_for has_text "cannot write $FILE: File too large" "$DIR/run.err"
+    expect_equal "$(grep -c ERROR "$DIR/run.err")" 1
+    expect_equal "$(broker_count "Received PUBACK from $(client_id) ")" "$acknowledged"
+    expect_same "$FILE" "$DIR/kept"
+    collect_start again -o "out=$FILE"
+    wait_for has_text '"not written"' "$FILE"
+    collect_stop "$BG"
+    expect_equal "$(sed 1,2000d "$FILE" | hand texts /dev/stdin | paste -sd,)" \
+        'a before,a not written'
+}
+
+@test "out: a full disk (tmpfs): 74, and with room again each reading once" {
+    unshare -m true 2>/dev/null || skip 'no mount namespace here'
+    mkdir "$DIR/disk"
+    subscribe_for_later
+    seq -f 'line %.0f' 200 | push a -l
+    cat >"$DIR/within" <<'END'
+mount -t tmpfs -o size=16k none "$DIR/disk" || exit 99
+head -c 8192 /dev/zero >"$DIR/disk/ballast"
+"$@" -n 200 -w 20 2>"$DIR/full.err"
+echo $? >"$DIR/full.status"
+tail -c 1 "$DIR/disk/readings" | od -An -c >"$DIR/full.end"
+rm "$DIR/disk/ballast"
+mount -o remount,size=1m "$DIR/disk"
+"$@" -w 3 2>"$DIR/room.err"
+cp "$DIR/disk/readings" "$DIR/readings"
+END
+    export DIR
+    unshare -m sh "$DIR/within" "$STS" "${COLLECT[@]}" "${SUBTOPS[@]}" -o "state=$STATE" \
+        -o "out=$DIR/disk/readings" -r -j
+    expect_content "$DIR/full.status" 74
+    expect_match "$DIR/full.err" "cannot write $DIR/disk/readings: No space left on device"
+    expect_match "$DIR/full.end" '\\n'
+    FILE=$DIR/readings
+    seq -f 'a line %.0f' 200 >"$DIR/lines"
+    expect_out "$DIR/lines"
+}
+
+@test "out: a file that another collector has, that is none, or may not be written" {
+    FILE=$DIR/readings
+    collect_start run -o "out=$FILE"
+    collect_once "$DIR/other.state" -o "out=$FILE" -w 5
+    expect_refused 75 "$FILE is in use by another collector"
+    collect_once "$DIR/other.state" -o "out=$DIR/other.state" -w 5
+    expect_refused 75 "$DIR/other.state is in use by another collector"
+    push a -s x
+    wait_for has_text '"x"' "$FILE"
+    collect_kill "$BG"
+    mkfifo "$DIR/fifo"
+    for file in "$DIR/fifo" /dev/null; do
+        collect_once "$STATE" -o "out=$file" -w 5
+        expect_refused 78 "$file is not a file, and out has to be one"
+    done
+    collect_once "$STATE" -o "out=$DIR" -w 5
+    expect_refused 66 "cannot open $DIR: Is a directory"
+    collect_once "$STATE" -o "out=$DIR/none/out" -w 5
+    expect_refused 73 "cannot make $DIR/none/out: No such file"
+    mkdir "$DIR/folder"
+    chmod 500 "$DIR/folder"
+    chmod 400 "$FILE"
+    STS=$DIR/plain
+    printf '#!/bin/sh\nexec %s "%s" "$@"\n' "$(without_privilege)" "$ROOT_STS" >"$STS"
+    chmod 700 "$STS"
+    collect_once "$STATE" -o "out=$FILE" -w 5
+    expect_refused 77 "cannot open $FILE: Permission denied"
+    collect_once "$STATE" -o "out=$DIR/folder/out" -w 5
+    expect_refused 73 "cannot make $DIR/folder/out: Permission denied"
+    chmod 700 "$DIR/folder"
+}
+
 # ---- configuration ----
 
 # Rows: the keys of a config, flags, the line that is named (0: none), words.
@@ -1147,14 +1404,14 @@ sts_mode = collect;subtop = t;key = $DIR/col.key;peer = $COLLECTOR;state = $STAT
 sts_mode = collect;subtop = t;pubtop = t;key = $DIR/col.key;peers = $DIR/peers;state = $STATE|-r|6|pubtop: 
 sts_mode = collect;subtop = t;key = $DIR/col.key;peers = $DIR/peers;state = $STATE;aes = cbc|-r|9|aes: 
 sts_mode = collect;subtop = t;key = $DIR/col.key;peers = $DIR/peers;state = $STATE;psk = $PSK|-r|9|psk: 
-sts_mode = collect;subtop = t;key = $DIR/col.key;peers = $DIR/peers;state = $STATE;out = x|-r|9|unknown key "out"
+sts_mode = collect;subtop = t;key = $DIR/col.key;peers = $DIR/peers;state = $STATE;spool = x|-r|9|spool: goes with push only
 sts_mode = push;pubtop = t;peer = $COLLECTOR|-s x|4|sts_mode: .*needs a key
 sts_mode = push;pubtop = t;key = $DIR/a.key|-s x|4|sts_mode: .*need a peer
 sts_mode = push;key = $DIR/a.key;peer = $COLLECTOR|-s x|4|sts_mode: .*needs a pubtop
 sts_mode = push;pubtop = t;key = $DIR/a.key;peers = $DIR/peers|-s x|7|peers: 
 sts_mode = push;pubtop = t;subtop = t;key = $DIR/a.key;peer = $COLLECTOR|-s x|6|subtop: 
 sts_mode = push;pubtop = t;key = $DIR/a.key;peer = $COLLECTOR;retain = 1|-s x|8|retain: 
-sts_mode = push;pubtop = t;key = $DIR/a.key;peer = $COLLECTOR;spool = x|-s x|8|unknown key "spool"
+sts_mode = push;pubtop = t;key = $DIR/a.key;peer = $COLLECTOR;out = x|-s x|8|out: goes with collect only
 sts_mode = push;pubtop = t;key = $DIR/a.key;peer = short|-s x|7|peer: 
 sts_mode = push;pubtop = t;key = $DIR/a.key;peer = AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=|-s x|7|peer: 
 sts_mode = push;pubtop = t;key = $DIR/a.key;peer = $COLLECTOR;psk = short|-s x|8|psk: 

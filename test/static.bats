@@ -30,6 +30,23 @@ teardown() {
     expect_match "$(scratch)/dynamic" 'BIND_NOW|\(FLAGS_1\).*NOW'
 }
 
+@test "what only relocation writes is read-only at work: all of RELRO is made so" {
+    local start size page
+    read -r start size < <(readelf -lW "$STS" | awk '$1 == "GNU_RELRO" { print $3, $6 }')
+    page=$(getconf PAGESIZE)
+    # The linker ends it with a page, so that none of it is left over.
+    expect_equal $(((start + size) % page)) 0
+    start_broker
+    recv_start relro -o subtop=t
+    grep 'sts$' "/proc/$BG/maps" >"$(scratch)/maps"
+    expect_match "$(scratch)/maps" ' r--p '
+    expect_no_match "$(scratch)/maps" ' [r-]wxp '
+    read -r from to < <(awk '$2 == "r--p" { split($1, at, "-"); print at[1], at[2] }' "$(scratch)/maps")
+    read -r base _ < <(awk '{ split($1, at, "-"); print at[1]; exit }' "$(scratch)/maps")
+    expect_equal $((16#$from - 16#$base)) $((start / page * page))
+    expect_equal $((16#$to - 16#$base)) $((start + size))
+}
+
 @test "the stack protector is in it" {
     nm "$DEBUG" >"$(scratch)/symbols"
     expect_match "$(scratch)/symbols" ' __stack_chk_fail$'

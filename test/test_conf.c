@@ -109,6 +109,8 @@ static void defaults(void **state)
     assert_false(conf.host.set || conf.username.set || conf.password.set || conf.clientid.set);
     assert_false(conf.pubtop.set || conf.will_topic.set || conf.will_msg.set);
     assert_false(conf.key.set || conf.peer.set || conf.peers.set || conf.psk.set || conf.state.set);
+    assert_false(conf.out.set || conf.spool.set);
+    assert_int_equal(conf.spool_max_bytes, 1048576);
     assert_false(conf.peer_key.set || conf.psk_bytes.set);
     for (size_t i = 0; i < CONF_KEYS_COUNT; i++)
         assert_int_equal(conf.origin[i].layer, CONF_LAYER_DEFAULT);
@@ -235,6 +237,17 @@ static void values(void **state)
         {"key=a/b.key", NULL},
         {"peers=peers", NULL},
         {"state=x # no", NULL},
+        {"out=a/b #.json", NULL},
+        {"out=", NULL},
+        {"spool=/var/spool/sts # no", NULL},
+        {"spool_max=1024", NULL},
+        {"spool_max=268435456", NULL},
+        {"spool_max=1023", NUMBER("1024", "268435456")},
+        {"spool_max=268435457", NUMBER("1024", "268435456")},
+        {"spool_max=4294968320", NUMBER("1024", "268435456")},
+        {"spool_max=1M", NUMBER("1024", "268435456")},
+        {"spool_max=-1024", NUMBER("1024", "268435456")},
+        {"spool_max=", NULL},
         {"peer=" KEY, NULL},
         {"peer=" LOW_ORDER, " is not a public key: a point of low order"},
         {"peer=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=",
@@ -311,10 +324,12 @@ static void every_key(void **state)
 static void longest_values(void **state)
 {
     static const char *const keys[] = {"ip", "username", "password", "clientid", "subtop",
-                                       "pubtop", "will_topic", "will_msg", "key", "peers", "state"};
+                                       "pubtop", "will_topic", "will_msg", "key", "peers", "state",
+                                       "out", "spool"};
     const struct conf_value *const values_of[] = {
         &conf.host, &conf.username, &conf.password, &conf.clientid, &conf.subtop[0],
-        &conf.pubtop, &conf.will_topic, &conf.will_msg, &conf.key, &conf.peers, &conf.state};
+        &conf.pubtop, &conf.will_topic, &conf.will_msg, &conf.key, &conf.peers, &conf.state,
+        &conf.out, &conf.spool};
     char value[CONF_VALUE_MAX_CHARS + 1], text[512];
 
     (void)state;
@@ -342,7 +357,8 @@ static void given_twice(void **state)
         {"clean_session", "1"}, {"will_topic", "a"}, {"will_msg", "a"},    {"will_qos", "1"},
         {"will_retain", "1"},  {"timeout", "9"},   {"url", "a"},           {"host", "a"},
         {"cipher", "null"},    {"key", "a"},       {"peer", KEY},          {"peers", "a"},
-        {"psk", KEY},          {"state", "a"},
+        {"psk", KEY},          {"state", "a"},     {"out", "a"},           {"spool", "a"},
+        {"spool_max", "1024"},
     };
     char text[256], expected[256];
 
@@ -410,13 +426,20 @@ static void unknown_keys(void **state)
         {"port2 = 1", FILE_NAME ": line 1: unknown key \"port2\""},
         {"por = 1", FILE_NAME ": line 1: unknown key \"por\""},
         {" = 1", FILE_NAME ": line 1: unknown key \"\""},
-        {"a b = 1", FILE_NAME ": line 1: unknown key \"a b\""},
+        /* The '=' behind psk is forgotten, and the one that is found belongs to its value. */
+        {"psk ZK6lllVSDJzj4BZsHtAFdSqP5UZ6KVLdnNZu7TRRq1w=",
+         FILE_NAME ": line 1: unknown key \"psk\""},
+        {"psk\r\rZK6lllVSDJzj4BZsHtAFdSqP5UZ6KVLdnNZu7TRRq1w=",
+         FILE_NAME ": line 1: unknown key \"psk\""},
+        {"ZK6lllVSDJzj4BZsHtAFdSqP5UZ6KVLdnNZu7TRRq1w=",
+         FILE_NAME ": line 1: unknown key \"ZK6lllVSDJzj4B...\""},
+        {"a b = 1", FILE_NAME ": line 1: unknown key \"a\""},
         {"\x1b[2J = 1", FILE_NAME ": line 1: unknown key \"?[2J\""},
-        {"spool = x", FILE_NAME ": line 1: unknown key \"spool\""},
+        {"spool_min = x", FILE_NAME ": line 1: unknown key \"spool_min\""},
         {"0123456789012345678901234567890123456789012345678 = 1",
-         FILE_NAME ": line 1: unknown key \"012345678901234567890123456789012345678901234567...\""},
+         FILE_NAME ": line 1: unknown key \"01234567890123...\""},
         {"port 1883", FILE_NAME ": line 1: there is no '=', as in key = value"},
-        {"port=1\nhunter2 # a = b? no\n", FILE_NAME ": line 2: unknown key \"hunter2 # a\""},
+        {"port=1\nhunter2 # a = b? no\n", FILE_NAME ": line 2: unknown key \"hunter2\""},
         {"port=1\npassword hunter2", FILE_NAME ": line 2: there is no '=', as in key = value"},
     };
 
@@ -778,10 +801,23 @@ static void finish_rules(void **state)
         {SLAVE "peers=f\npsk=" KEY,
          FILE_NAME ": line 8: psk: goes with peer; a peers file has one a line"},
         {SLAVE "peers=f\nstate=f", FILE_NAME ": line 8: state: a slave has nothing to keep"},
+        {SLAVE "peers=f\nout=f", FILE_NAME ": line 8: out: goes with collect only"},
+        {SLAVE "peers=f\nspool=f", FILE_NAME ": line 8: spool: goes with push only"},
+        {MASTER "peer=" KEY "\nout=f", FILE_NAME ": line 8: out: goes with collect only"},
+        {MASTER "peer=" KEY "\nspool=f", FILE_NAME ": line 8: spool: goes with push only"},
+        {MASTER "peer=" KEY "\nspool_max=1024",
+         FILE_NAME ": line 8: spool_max: needs a spool"},
         {SESSION("slave", "chachapoly") "subtop=s\npeer=" KEY,
          FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
         {PUSH, ""},
         {PUSH "aes=chachapoly\npsk=" KEY "\nstate=f\nwill_topic=t\nqos=2", ""},
+        {PUSH "spool=f", ""},
+        {PUSH "spool=f\nqos=2\nspool_max=1024\nstate=f", ""},
+        {PUSH "spool_max=4096\nspool=f", ""},
+        {PUSH "spool_max=4096", FILE_NAME ": line 6: spool_max: needs a spool"},
+        {PUSH "qos=0\nspool=f",
+         FILE_NAME ": line 7: spool: needs qos 1 or 2: QoS 0 is never acknowledged"},
+        {PUSH "out=f", FILE_NAME ": line 6: out: goes with collect only"},
         {PUSH "retain=1", FILE_NAME ": line 6: retain: push never retains"},
         {PUSH "subtop=s", FILE_NAME ": line 6: subtop: push receives nothing"},
         {PUSH "peers=f", FILE_NAME ": line 6: peers: master and push have one other end: peer"},
@@ -796,6 +832,10 @@ static void finish_rules(void **state)
         {COLLECT, ""},
         {COLLECT "subtop=$share/g/a/#\nsubtop=+/x\naes=chachapoly\nclean_session=1", ""},
         {COLLECT "clean_session=0", ""},
+        {COLLECT "out=f", ""},
+        {COLLECT "out=f\nqos=0", ""},
+        {COLLECT "spool=f", FILE_NAME ": line 7: spool: goes with push only"},
+        {COLLECT "spool_max=1024", FILE_NAME ": line 7: spool_max: needs a spool"},
         {COLLECT "mqtt_version=3", ""},
         {COLLECT "pubtop=p", FILE_NAME ": line 7: pubtop: collect sends nothing"},
         {COLLECT "retain=1", FILE_NAME ": line 7: retain: collect sends nothing to be retained"},
@@ -818,12 +858,13 @@ static void finish_rules(void **state)
         assert_string_equal(finish_message(cases[i].text), cases[i].expected);
 }
 
-/* key, peer, peers, psk and state belong to STS/2 alone. */
+/* key and what follows it belong to STS/2 alone. */
 static void keys_without_chachapoly(void **state)
 {
     static const struct {
         const char *name, *value;
-    } keys[] = {{"key", "f"}, {"peer", KEY}, {"peers", "f"}, {"psk", KEY}, {"state", "f"}};
+    } keys[] = {{"key", "f"},   {"peer", KEY}, {"peers", "f"}, {"psk", KEY},
+                {"state", "f"}, {"out", "f"},  {"spool", "f"}, {"spool_max", "2000"}};
     static const char *const texts[] = {
         "ip=a\n",
 #if STS_SEED
@@ -914,6 +955,11 @@ static const char full_sts2[] = "ip = broker.example.org\n"
                                 "psk = 8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8= # ours\r\n"
                                 "state = /var/lib/sts/state";
 
+/* What a master does not have. */
+static const char full_push[] = PUSH "spool = /var/lib/sts/spool # bounded\n"
+                                "spool_max = 65536";
+static const char full_collect[] = COLLECT "out\t= /srv/readings.json";
+
 static void a_full_file(void **state)
 {
     (void)state;
@@ -960,6 +1006,14 @@ static void a_full_file_of_sts2(void **state)
     assert_int_equal(conf.psk_bytes.bytes[0], 0xf0);
     assert_int_equal(conf.psk_bytes.bytes[31], 0x0f);
     assert_int_equal(conf.origin[CONF_STATE].line, 9);
+    assert_string_equal(finish_message(full_push), "");
+    assert_string_equal(conf.spool.text, "/var/lib/sts/spool");
+    assert_int_equal(conf.spool_max_bytes, 65536);
+    assert_false(conf.out.set);
+    assert_string_equal(finish_message(full_collect), "");
+    assert_string_equal(conf.out.text, "/srv/readings.json");
+    assert_false(conf.spool.set);
+    assert_int_equal(conf.origin[CONF_OUT].line, 7);
 }
 
 static void every_prefix(void **state)
@@ -1092,7 +1146,8 @@ static void check_sane(int result)
     const struct conf_value *const texts[] = {&conf.host, &conf.username, &conf.password,
                                               &conf.clientid, &conf.pubtop, &conf.will_topic,
                                               &conf.will_msg, &conf.key, &conf.peer,
-                                              &conf.peers, &conf.psk, &conf.state};
+                                              &conf.peers, &conf.psk, &conf.state,
+                                              &conf.out, &conf.spool};
 
     assert_true(conf.peer.set <= conf.peer_key.set && conf.psk.set == conf.psk_bytes.set);
     for (size_t i = 0; i < COUNT(texts); i++) {

@@ -1,5 +1,6 @@
 /* test_store.c - state files: what they keep across ends, crashes and other runs, and what is
- * refused. Tests store_sender.c and store_collector.c, too. */
+ * refused. Tests store_sender.c and store_collector.c, too; a collector's output file is
+ * test_store_out.c's. */
 #include "scratch.h"
 
 #include <errno.h>
@@ -114,13 +115,13 @@ static int open_collector(void)
 {
     log_forget();
     memset(windows, 0xee, sizeof windows);
-    return store_open_collector(&store, "state", own, &peers, windows, &test_log);
+    return store_open_collector(&store, "state", NULL, own, &peers, windows, &test_log);
 }
 
 static void take(size_t index, uint64_t id)
 {
     assert_true(push_window_take(&windows[index], id));
-    store_mark(&store, index);
+    store_mark(&store, index, id);
 }
 
 static void make_sender_file(uint64_t last)
@@ -455,7 +456,7 @@ static void not_this_file(void **state)
     assert_int_equal(store_open_sender(&store, "state", own, &test_log), EX_CONFIG);
     assert_string_equal(log_text(), "state is not the state of a sender");
     log_forget();
-    assert_int_equal(store_open_collector(&store, "state", other, &peers, windows, &test_log),
+    assert_int_equal(store_open_collector(&store, "state", NULL, other, &peers, windows, &test_log),
                      EX_CONFIG);
     assert_string_equal(log_text(), "state is of another key: "
                                     "AQIDBAUGBwgJCgAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
@@ -486,7 +487,8 @@ static void not_this_file(void **state)
     assert_int_equal(open_collector(), EX_CONFIG);
     assert_logged("record 1 has a wrong checksum");
     (void)unlink("state");
-    assert_int_equal(store_open_collector(&store, "state", other, &peers, windows, &test_log), 0);
+    assert_int_equal(store_open_collector(&store, "state", NULL, other, &peers, windows,
+                                          &test_log), 0);
     store_close(&store);
     get_file("state", copy, sizeof copy);
     memcpy(bytes + STORE_BLOCK_BYTES, copy + STORE_BLOCK_BYTES, STORE_BLOCK_BYTES);
@@ -504,8 +506,8 @@ static void cannot_be_opened(void **state)
     assert_int_equal(store_open_sender(&store, ".", own, &test_log), EX_NOINPUT);
     assert_logged("cannot open .: Is a directory");
     log_forget();
-    assert_int_equal(store_open_collector(&store, "/dev/null", own, &peers, windows, &test_log),
-                     EX_CONFIG);
+    assert_int_equal(store_open_collector(&store, "/dev/null", NULL, own, &peers, windows,
+                                          &test_log), EX_CONFIG);
     assert_logged("/dev/null is damaged: it is not a file");
     assert_int_equal(store.fd, -1);
 }
@@ -770,8 +772,8 @@ static void one_collector_at_a_time(void **state)
     make_peers(&second_peers, 3, 0, 1);
     assert_int_equal(open_collector(), 0);
     log_forget();
-    assert_int_equal(store_open_collector(&second, "state", own, &second_peers, second_windows,
-                                          &test_log), EX_TEMPFAIL);
+    assert_int_equal(store_open_collector(&second, "state", NULL, own, &second_peers,
+                                          second_windows, &test_log), EX_TEMPFAIL);
     assert_string_equal(log_text(), "state is in use by another collector");
     /* A sender does not wait for it, for that would be for ever. */
     log_forget();
@@ -779,13 +781,13 @@ static void one_collector_at_a_time(void **state)
     assert_string_equal(log_text(), "state is not the state of a sender");
     pid = fork();
     if (pid == 0)
-        _exit(store_open_collector(&second, "state", own, &second_peers, second_windows,
+        _exit(store_open_collector(&second, "state", NULL, own, &second_peers, second_windows,
                                    &test_log));
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), EX_TEMPFAIL);
     store_close(&store);
-    assert_int_equal(store_open_collector(&second, "state", own, &second_peers, second_windows,
-                                          &test_log), 0);
+    assert_int_equal(store_open_collector(&second, "state", NULL, own, &second_peers,
+                                          second_windows, &test_log), 0);
     store_close(&second);
 }
 
@@ -827,7 +829,7 @@ static void killed_collectors(void **state)
             assert_false(push_window_take(&windows[i], id));
         }
         for (size_t i = 0; i < KEYS; i++)   /* the next round begins alike */
-            windows[i] = windows[0], store_mark(&store, i);
+            windows[i] = windows[0], store_mark(&store, i, id);
         assert_int_equal(store_sync(&store), 0);
         store_close(&store);
     }
