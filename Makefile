@@ -3,10 +3,11 @@
 # make test     every test; ends with "N passed, N failed"
 # make unit     the unit tests alone, built but not run: build/test/test_*
 # make bench    what sts costs beside mosquitto's clients; SHORT=1: a smoke run
+# make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make size     how large the program is, and what makes it so
 # make clean    removes build/ (and leaves deps/)
 #
-# `make`, `make demo`, `make test` and `make bench` get what they miss with script/deps.
+# `make`, and `make` demo, test, bench and fault, get what they miss with script/deps.
 
 # ---- what a user sets ----
 
@@ -74,7 +75,7 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench size clean check-clang FORCE
+.PHONY: all unit test demo bench fault size clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -205,6 +206,11 @@ bench:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)script/bench $(B)
+
+fault:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)STS='$(B)/sts' $(PYTHON) test/fault/fault.py $(FAULT)
 
 size: all
 	$(Q)script/size $(B)
