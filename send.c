@@ -225,6 +225,16 @@ static void wait_and_move(struct send *send)
     session_io(send->run->session, fds[2].revents, now_ms);
 }
 
+/* Whether all of the input is given, looked at once more: its end may be there unread. */
+static bool at_end(struct send *send, uint64_t now_ms)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+
+    if (input_wants(&send->input) && poll(&input, 1, 0) > 0)
+        read_input(send, now_ms);
+    return input_done(&send->input);
+}
+
 /* What comes in while sending is not asked for: it is shown at -v, and to the other end of an STS/2
  * session it counts as not received. */
 static bool take_events(struct send *send, uint64_t now_ms)
@@ -246,7 +256,7 @@ static bool take_events(struct send *send, uint64_t now_ms)
             break;
         case SESSION_EV_KILLED:
             /* What was given may still be on its way to the broker; what was not never will be. */
-            if (!send->given)
+            if (!send->given && !at_end(send, now_ms))
                 give_up(send, EX_UNAVAILABLE, now_ms);
             break;
         case SESSION_EV_OVER:
