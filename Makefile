@@ -4,6 +4,8 @@
 # make unit     the unit tests alone, built but not run: build/test/test_*
 # make bench    what sts costs beside mosquitto's clients; SHORT=1: a smoke run
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
+# make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
+# make fuzz-coverage    which lines of the parsers the fuzz corpora reach; V=1: the others
 # make size     how large the program is, and what makes it so
 # make clean    removes build/ (and leaves deps/)
 #
@@ -75,7 +77,8 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench fault size clean check-clang FORCE
+.PHONY: all unit test demo bench fault fuzz fuzzers fuzz-coverage fuzz-merge size clean \
+    check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -189,12 +192,89 @@ check-clang: $(VECTORS) | $(B)/deps
 	done
 	$(Q)$(CLANG) -fsyntax-only $(BASE) -iquote $(T) $(WARN) $(TEST_SRC)
 
+# ---- fuzzing: libFuzzer, under the sanitizers; see test/fuzz/README.md ----
+
+F := $(B)/fuzz
+FUZZ_S ?= 60        # of each harness
+JOBS ?= 2           # side by side
+override FUZZ_S := $(strip $(FUZZ_S))
+override JOBS := $(strip $(JOBS))
+
+FUZZ := mqtt client sts2 push conf keyfiles store spool line text
+ifeq ($(SEED),1)
+FUZZ += sts1
+endif
+FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_LINK := -fsanitize=fuzzer
+FUZZ_CFLAGS := -O1 -g -fno-omit-frame-pointer $(FUZZ_SANITIZE)
+FUZZ_OBJ := $(patsubst %.c,$(F)/%.o,$(filter-out main.c,$(SRC)))
+# Mbed TLS is fuzzed by others, and steers no mutation here.
+FUZZ_MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(F)/mbedtls/%.o)
+FUZZ_WRAP := fdatasync fstat fsync getrandom write
+
+fuzzers: $(FUZZ:%=$(F)/fuzz_%)
+
+fuzz:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory fuzzers
+	$(Q)test/fuzz/run $(F) $(FUZZ_S) $(JOBS) $(FUZZ)
+
+# Takes over what `make fuzz` has found that reaches something new, and drops what does not.
+fuzz-merge: fuzzers
+	$(Q)for harness in $(FUZZ); do \
+	    mkdir -p $(F)/corpus/$$harness && rm -rf $(F)/merged && mkdir $(F)/merged && \
+	    $(F)/fuzz_$$harness -set_cover_merge=1 -max_len=4096 $(F)/merged test/corpus/$$harness \
+	        $(F)/corpus/$$harness >$(F)/merge.log 2>&1 && \
+	    rm -rf test/corpus/$$harness && mv $(F)/merged test/corpus/$$harness || exit 1; \
+	done
+
+fuzz-coverage:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory F=$(B)/cover \
+	    FUZZ_SANITIZE='-fprofile-instr-generate -fcoverage-mapping' fuzzers
+	$(Q)CLANG='$(CLANG)' V=$(V) test/fuzz/coverage $(B)/cover $(FUZZ)
+
+$(F)/fuzz_client: private FUZZ_WRAP += close connect getsockopt read sendmsg setsockopt socket
+$(F)/fuzz_line: private FUZZ_WRAP += load_conf session_send spawn_start
+
+$(F)/fuzz_%: $(F)/harness/%.o $(F)/harness/common.o $(F)/libsts.a
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CLANG) $(FUZZ_CFLAGS) $(FUZZ_LINK) -o $@ $^ $(FUZZ_WRAP:%=-Wl,--wrap=%)
+
+$(F)/libsts.a: $(FUZZ_OBJ) $(FUZZ_MBEDTLS_OBJ)
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $^
+
+$(F)/harness/%.o: test/fuzz/%.c $(F)/flags
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(BASE) -iquote test/fuzz $(WARN) $(FUZZ_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(F)/%.o: %.c $(F)/flags | $(B)/deps
+	$(if $(Q),@echo "  CC    $< (fuzz)")
+	$(Q)$(CLANG) $(BASE) $(WARN) $(FUZZ_CFLAGS) $(FUZZ_LINK)-no-link -MMD -MP -c -o $@ $<
+
+$(F)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(F)/flags
+	$(if $(Q),@echo "  CC    $(notdir $<) (fuzz)")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CLANG) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(FUZZ_CFLAGS) -O2 \
+	    $(filter-out -fpeel-loops -fno-inline-functions,$(FILE_FLAGS)) -c -o $@ $<
+
+$(F)/mbedtls/$(EVEREST).o: private FILE_FLAGS := $(EVEREST_FLAGS)
+$(F)/crypto.o: private BASE += $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE)
+$(F)/crypto.o: mbedtls_config.h
+
+$(F)/flags: FORCE
+	$(shell mkdir -p $(@D))$(file >$@.new,$(CLANG) $(BASE) $(WARN) $(FUZZ_CFLAGS) $(FUZZ_LINK) \
+	    $(MBEDTLS) $(SRC))
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
 # ---- everything at once ----
 
 # One after the other, for the first installs what the others need.
 test:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
-	$(Q)$(MAKE) --no-print-directory all unit check-clang
+	$(Q)$(MAKE) --no-print-directory all unit fuzzers check-clang
 	$(Q)test/run
 
 demo:
@@ -219,3 +299,4 @@ clean:
 	rm -rf $(B)
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d)
+-include $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(F)/harness/%.d) $(F)/harness/common.d
