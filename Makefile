@@ -6,10 +6,11 @@
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
 # make fuzz-coverage    which lines of the parsers the fuzz corpora reach; V=1: the others
+# make prove    proves the parsers and encoders free of undefined behaviour; see doc/proof.md
 # make size     how large the program is, and what makes it so
 # make clean    removes build/ (and leaves deps/)
 #
-# `make`, and `make` demo, test, bench and fault, get what they miss with script/deps.
+# `make`, and `make` demo, test, bench, fault and prove, get what they miss with script/deps.
 
 # ---- what a user sets ----
 
@@ -77,7 +78,7 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench fault fuzz fuzzers fuzz-coverage fuzz-merge size clean \
+.PHONY: all unit test demo bench fault fuzz fuzzers fuzz-coverage fuzz-merge prove size clean \
     check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -268,6 +269,12 @@ $(F)/flags: FORCE
 	$(shell mkdir -p $(@D))$(file >$@.new,$(CLANG) $(BASE) $(WARN) $(FUZZ_CFLAGS) $(FUZZ_LINK) \
 	    $(MBEDTLS) $(SRC))
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# ---- proof: Frama-C/Eva ----
+
+prove:
+	$(Q)script/deps prove
+	$(Q)test/prove/run
 
 # ---- everything at once ----
 

@@ -3,7 +3,10 @@
  * No other code moves a pointer over bytes of the network or of a file. A call that does not fit
  * sets `bad` and moves nothing; from then on reads give 0 (rd_take NULL) and writes do nothing. So
  * a codec is a straight list of fields with one check of `bad` at its end, before anything that was
- * read is used. Integers are big endian, as in MQTT (section 1.5.2) and STS/2. */
+ * read is used. Integers are big endian, as in MQTT (section 1.5.2) and STS/2.
+ *
+ * Comments that start with an at sign are ACSL contracts, which `make prove` checks at every call:
+ * doc/proof.md. */
 #ifndef STS_BYTES_H
 #define STS_BYTES_H
 
@@ -38,6 +41,8 @@ static inline bool bytes_equal(struct bytes a, struct bytes b)
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+/*@ requires bytes: len == 0 || \valid_read(p + (0 .. len - 1));
+    assigns \result \from p, len; */
 static inline struct rd rd_over(const uint8_t *p, size_t len)
 {
     return (struct rd){p, len > 0 ? p + len : p, false}; /* NULL + 0 is undefined */
@@ -48,15 +53,20 @@ static inline size_t rd_left(const struct rd *r)
     return (size_t)(r->end - r->p);
 }
 
-/* Takes the next `n` bytes and returns where they are; NULL (and bad) if fewer are left. */
+/* Takes the next `n` bytes and returns where they are; NULL (and bad) if fewer are left. The proof
+ * looks at each length on its own: it keeps no relation between `p` and `end`. */
+/*@ requires cursor: \valid(r);
+    ensures taken: \result == \null || \result == \old(r->p); */
 static inline const uint8_t *rd_take(struct rd *r, size_t n)
 {
     const uint8_t *taken = r->p;
 
+    //@ split (size_t)(r->end - r->p);
     if (r->bad || n > rd_left(r)) {
         r->bad = true;
         return NULL;
     }
+    //@ split n;
     r->p += n;
     return taken;
 }
@@ -99,6 +109,8 @@ static inline bool rd_end(struct rd *r)
     return !r->bad;
 }
 
+/*@ requires room: size == 0 || \valid(p + (0 .. size - 1));
+    assigns \result \from p, size; */
 static inline struct wr wr_over(uint8_t *p, size_t size)
 {
     return (struct wr){p, p + size, false};
@@ -110,18 +122,24 @@ static inline size_t wr_room(const struct wr *w)
 }
 
 /* Claims the next `n` bytes for the caller to fill; NULL (and bad) if there is less room. */
+/*@ requires cursor: \valid(w);
+    ensures claimed: \result == \null || \result == \old(w->p); */
 static inline uint8_t *wr_claim(struct wr *w, size_t n)
 {
     uint8_t *claimed = w->p;
 
+    //@ split (size_t)(w->end - w->p);
     if (w->bad || n > wr_room(w)) {
         w->bad = true;
         return NULL;
     }
+    //@ split n;
     w->p += n;
     return claimed;
 }
 
+/*@ requires cursor: \valid(w);
+    requires bytes: n == 0 || \valid_read((const uint8_t *)from + (0 .. n - 1)); */
 static inline void wr_put(struct wr *w, const void *from, size_t n)
 {
     uint8_t *to = wr_claim(w, n);

@@ -30,26 +30,50 @@ const char *crypto_err_text(int err);
 
 /* Fills `out` from getrandom(2), which waits until the kernel's generator is seeded.
  * CRYPTO_ERR_RANDOM when the kernel refuses (it is older than 3.17). */
+/*@ requires output: \valid(out + (0 .. len - 1));
+    assigns \result, out[0 .. len - 1] \from len;
+    ensures result: \result == 0 || \result == CRYPTO_ERR_RANDOM;
+    ensures filled: \initialized(out + (0 .. len - 1)); */
 int crypto_random(uint8_t *out, size_t len) __attribute__((warn_unused_result));
 
 /* Overwrites `len` bytes in a way that the compiler may not leave out. */
+/*@ requires output: \valid((uint8_t *)p + (0 .. len - 1));
+    assigns ((uint8_t *)p)[0 .. len - 1] \from \nothing;
+    ensures wiped: \initialized((uint8_t *)p + (0 .. len - 1)); */
 void crypto_wipe(void *p, size_t len);
 
 /* Writes `len` bytes as base64 (RFC 4648, section 4): 4 characters for each 3 bytes begun, no
  * terminating zero. Takes the same time whatever the bytes are. */
+/*@ requires input: \valid_read(from + (0 .. len - 1)) && \initialized(from + (0 .. len - 1));
+    requires output: \valid(to + (0 .. (len + 2) / 3 * 4 - 1));
+    assigns to[0 .. (len + 2) / 3 * 4 - 1] \from from[0 .. len - 1];
+    ensures filled: \initialized(to + (0 .. (len + 2) / 3 * 4 - 1)); */
 void crypto_base64(char *to, const uint8_t *from, size_t len);
 
 /* Reads base64 as crypto_base64 writes it, padding included; *len is the number of bytes. Which
  * characters they are does not show in the time it takes. CRYPTO_ERR_BASE64: another character, a
  * missing or needless one, or more than `to_size` bytes; `to` is zero then. */
+/*@ requires input: \valid_read(from + (0 .. from_len - 1)) &&
+                    \initialized(from + (0 .. from_len - 1));
+    requires output: \valid(to + (0 .. to_size - 1)) && \valid(len);
+    assigns \result, *len, to[0 .. to_size - 1] \from from[0 .. from_len - 1], to_size;
+    ensures result: \result == 0 || \result == CRYPTO_ERR_BASE64;
+    ensures length: 0 <= *len <= to_size && \initialized(to + (0 .. to_size - 1)); */
 int crypto_base64_decode(uint8_t *to, size_t to_size, size_t *len, const char *from,
                          size_t from_len) __attribute__((warn_unused_result));
 
 /* Whether two secrets are equal, in a time that depends on their length alone. */
+/*@ requires inputs: \valid_read(a + (0 .. len - 1)) && \valid_read(b + (0 .. len - 1));
+    assigns \result \from a[0 .. len - 1], b[0 .. len - 1];
+    ensures result: \result <= 1; */
 bool crypto_equal(const uint8_t *a, const uint8_t *b, size_t len)
     __attribute__((warn_unused_result));
 
 /* SHA-256 (FIPS 180-4) of all parts, one after the other. */
+/*@ requires inputs: \valid_read(parts + (0 .. parts_count - 1));
+    requires output: \valid(digest + (0 .. 31));
+    assigns digest[0 .. 31] \from indirect:parts[0 .. parts_count - 1];
+    ensures filled: \initialized(digest + (0 .. 31)); */
 void crypto_sha256(uint8_t digest[32], const struct bytes *parts, size_t parts_count);
 
 /* HMAC-SHA-256 (RFC 2104) of all parts, one after the other. `mac` may be where `key` is. */
@@ -66,11 +90,19 @@ void crypto_x25519_public(uint8_t public_key[32], const uint8_t private_key[32])
 
 /* X25519(private_key, public_key). CRYPTO_ERR_POINT when the result is zero, which is so for the
  * points of low order and for no others. RFC 7748, 6.1. */
+/*@ requires inputs: \valid_read(private_key + (0 .. 31)) && \valid_read(public_key + (0 .. 31));
+    requires output: \valid(secret + (0 .. 31));
+    assigns \result, secret[0 .. 31] \from private_key[0 .. 31], public_key[0 .. 31];
+    ensures result: \result == 0 || \result == CRYPTO_ERR_POINT;
+    ensures filled: \initialized(secret + (0 .. 31)); */
 int crypto_x25519_shared(uint8_t secret[32], const uint8_t private_key[32],
                          const uint8_t public_key[32]) __attribute__((warn_unused_result));
 
 /* Whether a public key is one of those that crypto_x25519_shared refuses. Some thousand times as
  * fast: it is a table, so that a file of peers can be checked when it is read. */
+/*@ requires input: \valid_read(public_key + (0 .. 31)) && \initialized(public_key + (0 .. 31));
+    assigns \result \from public_key[0 .. 31];
+    ensures result: \result <= 1; */
 bool crypto_x25519_low_order(const uint8_t public_key[32]);
 
 /* Enciphers `len` bytes in place with ChaCha20-Poly1305 and makes the tag. RFC 8439, 2.8. */

@@ -30,6 +30,10 @@ struct first {
  * be published on `topic`. `type`: STS_INITREQ or STS_PUSH. `noise` is what the handshake goes on
  * with; wipe it. STS_ERR_ID; STS_ERR_LONG (MESSAGE_MAX_BYTES); STS_ERR_ROOM; STS_ERR_CRYPTO: the
  * peer's key is of low order. On an error nothing was written. */
+/*@ requires state: \valid(out) && \valid(noise) && \valid(peer) && \valid_read(own);
+    requires inputs: \valid_read(ephemeral + (0 .. 31));
+    requires views: \valid_read(topic.p + (0 .. topic.len - 1)) &&
+                    (data.len == 0 || \valid_read(data.p + (0 .. data.len - 1))); */
 int first_write(struct wr *out, struct noise *noise, enum sts_type type,
                 const struct noise_pair *own, struct peer *peer, const uint8_t ephemeral[32],
                 uint64_t id, struct bytes topic, struct bytes data)
@@ -37,6 +41,11 @@ int first_write(struct wr *out, struct noise *noise, enum sts_type type,
 
 /* Reads a payload that came in on `topic`; deciphers it in place. STS_DROP_NONE: *first is filled.
  * Otherwise *first is zero, and the payload as it was; but for STS_DROP_ID, which is authentic. */
+/*@ requires state: \valid(first) && \valid_read(own) && \valid_read(peers);
+    requires message: \valid(payload + (0 .. payload_len - 1)) &&
+                      \initialized(payload + (0 .. payload_len - 1));
+    requires view: \valid_read(topic.p + (0 .. topic.len - 1));
+    ensures id: \result == STS_DROP_NONE ==> 1 <= first->id <= STS_ID_MAX; */
 enum sts_drop first_read(struct first *first, enum sts_type type, uint8_t *payload,
                          size_t payload_len, struct bytes topic, const struct noise_pair *own,
                          const struct peers *peers) __attribute__((warn_unused_result));

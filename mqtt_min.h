@@ -138,20 +138,33 @@ const char *mqtt_connack_text(enum mqtt_connack_code code);
 
 /* Whether `s` is a string that MQTT takes: well-formed UTF-8 without surrogates and without NUL,
  * at most 65535 bytes. Section 1.5.3, [MQTT-1.5.3-1] and [MQTT-1.5.3-2]. */
+/*@ requires view: \valid_read(s.p + (0 .. s.len - 1));
+    assigns \result \from s.p[0 .. s.len - 1], s.len;
+    ensures result: \result <= 1; */
 bool mqtt_utf8_ok(struct bytes s);
 
 /* Whether `topic` may stand in a PUBLISH: not empty, no wildcard, a string as above. Sections
  * 3.3.2.1 and 4.7. */
+/*@ requires view: \valid_read(topic.p + (0 .. topic.len - 1));
+    assigns \result \from topic.p[0 .. topic.len - 1], topic.len;
+    ensures result: \result <= 1; */
 bool mqtt_topic_ok(struct bytes topic);
 
 /* Whether `filter` may stand in a SUBSCRIBE: not empty, '#' alone in the last level, '+' alone in
  * its level, a string as above. Section 4.7.1. */
+/*@ requires view: \valid_read(filter.p + (0 .. filter.len - 1));
+    assigns \result \from filter.p[0 .. filter.len - 1], filter.len;
+    ensures result: \result <= 1; */
 bool mqtt_filter_ok(struct bytes filter);
 
 /* Decodes a fixed header, section 2.2, and checks its flags. 3.1 leaves the flags of all but
  * PUBLISH unused, so they are not looked at there.
  * Returns > 0: header_len; 0: need more; MQTT_ERR_TYPE (0, 15, or what only a client sends),
  * MQTT_ERR_FLAGS, MQTT_ERR_QOS, MQTT_ERR_DUP, MQTT_ERR_LENGTH. */
+/*@ requires input: \valid_read(in + (0 .. in_len - 1)) && \initialized(in + (0 .. in_len - 1));
+    requires output: \valid(header);
+    assigns \result, *header \from in[0 .. in_len - 1], in_len, version;
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 5 && \result <= in_len; */
 int mqtt_read_header(enum mqtt_version version, struct mqtt_header *header, const uint8_t *in,
                      size_t in_len) __attribute__((warn_unused_result));
 
@@ -160,6 +173,10 @@ int mqtt_read_header(enum mqtt_version version, struct mqtt_header *header, cons
  * overrun the packet, or bytes are left over), MQTT_ERR_PACKET_ID, MQTT_ERR_TOPIC, MQTT_ERR_UTF8,
  * MQTT_ERR_RETURN_CODE. A remaining length that cannot be right for the type is refused as soon as
  * the fixed header is there. */
+/*@ requires input: \valid_read(in + (0 .. in_len - 1)) && \initialized(in + (0 .. in_len - 1));
+    requires output: \valid(packet);
+    assigns \result, *packet \from in, in[0 .. in_len - 1], in_len, version;
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= in_len; */
 int mqtt_read(enum mqtt_version version, struct mqtt_packet *packet, const uint8_t *in,
               size_t in_len) __attribute__((warn_unused_result));
 

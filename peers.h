@@ -24,6 +24,8 @@ struct peers {
 };
 
 /* The peer of this key; NULL: there is none. A binary search. */
+/*@ requires table: \valid_read(peers) && \valid_read(peers->list + (0 .. peers->count - 1));
+    requires key: \valid_read(key + (0 .. 31)) && \initialized(key + (0 .. 31)); */
 struct peer *peers_find(const struct peers *peers, const uint8_t key[32]);
 
 /* Sees to it that peer->ss is there: computed at the first call, kept for the others.

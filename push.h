@@ -27,6 +27,10 @@ int push_seal(struct wr *out, const struct noise_pair *own, struct peer *collect
 
 /* Opens a payload that came in on `topic`, in place. STS_DROP_NONE: *push is filled, and it is for
  * push_window_take to say whether it is new. Otherwise nothing has changed. */
+/*@ requires state: \valid(push) && \valid_read(own) && \valid_read(peers);
+    requires message: \valid(payload + (0 .. payload_len - 1)) &&
+                      \initialized(payload + (0 .. payload_len - 1));
+    requires view: \valid_read(topic.p + (0 .. topic.len - 1)); */
 enum sts_drop push_open(struct push *push, uint8_t *payload, size_t payload_len,
                         struct bytes topic, const struct noise_pair *own,
                         const struct peers *peers) __attribute__((warn_unused_result));
@@ -40,12 +44,17 @@ struct push_window {
 #define PUSH_WINDOW_BYTES (8 + 8 * PUSH_WINDOW_IDS)
 
 /* Remembers `id`; false: it is a replay (or no id at all), and nothing has changed. */
+/*@ requires state: \valid(window) && \initialized(window);
+    assigns \result, *window \from *window, id; */
 bool push_window_take(struct push_window *window, uint64_t id)
     __attribute__((warn_unused_result));
 
 /* The window as PUSH_WINDOW_BYTES of a state file. Reading makes `in` bad when the bytes are no
  * window that push_window_take can have made; the window is all zero then. */
+/*@ requires state: \valid_read(window) && \initialized(window) && \valid(out); */
 void push_window_write(const struct push_window *window, struct wr *out);
+/*@ requires state: \valid(window) && \valid(in);
+    ensures filled: \initialized(window); */
 void push_window_read(struct push_window *window, struct rd *in);
 
 #endif

@@ -34,21 +34,32 @@ struct sts1_message {
 
 /* Takes a message apart at its first colon; as at the original, the data ends at the first zero
  * byte. `data` is a view into `clear`. False when there is no colon, or no type of this name. */
+/*@ requires input: \valid_read(clear + (0 .. len - 1)) && \initialized(clear + (0 .. len - 1));
+    requires output: \valid(m);
+    assigns \result, *m \from clear, clear[0 .. len - 1], len;
+    ensures data: \result ==> m->data.p + m->data.len <= clear + len; */
 bool sts1_parse(struct sts1_message *m, const uint8_t *clear, size_t len);
 
 /* Draws one id, each character of the alphabet equally likely. 0 or CRYPTO_ERR_RANDOM. */
+/*@ requires output: \valid(id + (0 .. STS1_ID_CHARS - 1)); */
 int sts1_id_draw(uint8_t id[STS1_ID_CHARS]) __attribute__((warn_unused_result));
 
 /* Whether every character is one that ids are drawn from. */
+/*@ requires view: \valid_read(ids.p + (0 .. ids.len - 1));
+    assigns \result \from ids.p[0 .. ids.len - 1], ids.len; */
 bool sts1_ids_of_alphabet(struct bytes ids);
 
 /* Writes a point as RDYREQ carries it: 'X', digits, 'Y', digits; upper-case hex, two digits a byte,
  * leading zero bytes left out. */
+/*@ requires input: \valid_read(point) && \initialized(point);
+    requires output: \valid(out); */
 void sts1_point_write(struct wr *out, const struct crypto_point *point);
 
 /* Reads one: any number of leading zeros, odd numbers of digits, lower case too. False when it is
  * not of this form or a coordinate is longer than 32 bytes; whether it is a point of the curve
  * only crypto.c can tell. */
+/*@ requires view: data.len == 0 || \valid_read(data.p + (0 .. data.len - 1));
+    requires output: \valid(point); */
 bool sts1_point_read(struct crypto_point *point, struct bytes data);
 
 /* ---- sts1_keys.c ---- */

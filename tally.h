@@ -20,20 +20,30 @@ struct tally {
 };
 
 /* A new session. */
+/*@ requires state: \valid(tally) && \initialized(tally);
+    assigns *tally \from *tally; */
 void tally_begin(struct tally *tally);
 
 /* The next `count` texts, in the order they were taken, are written out. */
+/*@ requires state: \valid(tally) && \initialized(tally);
+    assigns tally->stale, tally->written \from *tally, count; */
 void tally_written(struct tally *tally, uint64_t count);
 
 /* Whether a KILL has to leave, once the session is closing. Our own leaves at once. The answer to
  * one waits until all that was taken is written out, so that its receipt is the last word, and is
  * not due when our own KILL already said the same. */
+/*@ requires state: \valid_read(tally) && \initialized(tally);
+    assigns \result \from *tally; */
 bool tally_kill_due(const struct tally *tally);
 
 /* Whether both ends have told each other the same, and there is nothing left to say. */
+/*@ requires state: \valid_read(tally) && \initialized(tally);
+    assigns \result \from *tally; */
 bool tally_agrees(const struct tally *tally);
 
 /* Whether a KILL of the other end says that it has taken and written out all that we sent. */
+/*@ requires state: \valid_read(tally) && \initialized(tally);
+    assigns \result \from *tally; */
 bool tally_delivered(const struct tally *tally);
 
 #endif
