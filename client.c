@@ -138,6 +138,7 @@ static void drop_connection(struct client *c)
     resolve_cancel(&c->resolve);
     client_close_socket(c);
     c->answered = c->proven = c->deaf = false;
+    c->fault = (struct client_failure){0};
     client_tx_reset(c);
     client_rx_reset(c);
     c->state = CLIENT_IDLE;
@@ -165,7 +166,6 @@ static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
         c->lost_ms = CLIENT_NEVER;
         c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
     }
-    c->fault = (struct client_failure){0};
     drop_connection(c);
     if (c->lost_ms == CLIENT_NEVER)
         c->lost_ms = now_ms;
