@@ -22,6 +22,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "deadline.h"
 #include "fmt.h"
 
 #define ENTRY_TEXT(name, value, text) \
@@ -405,11 +406,6 @@ short client_events(const struct client *c)
     return events;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t client_deadline(const struct client *c)
 {
     uint64_t due = c->fault.err != 0 ? 0 : step_due(c);
@@ -419,10 +415,10 @@ uint64_t client_deadline(const struct client *c)
     /* What lies in rx already, no poll will tell of. */
     if (c->rx_waits && !c->paused && client_tx_acks_room(c))
         return 0;
-    due = earlier(due, ack_due(c));
-    due = earlier(due, pong_due(c));
-    due = earlier(due, write_due(c));
-    return earlier(due, ping_due(c));
+    due = deadline_earlier(due, ack_due(c));
+    due = deadline_earlier(due, pong_due(c));
+    due = deadline_earlier(due, write_due(c));
+    return deadline_earlier(due, ping_due(c));
 }
 
 /* After DISCONNECT what comes in is nobody's. */

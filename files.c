@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <unistd.h>
 
 /* Not by open: musl's asks the kernel a second time for O_CLOEXEC, for the sake of kernels that
@@ -11,6 +12,11 @@
 int files_open(const char *file, int flags)
 {
     return openat(AT_FDCWD, file, flags | O_CLOEXEC, 0600);
+}
+
+int files_not_opened(int err)
+{
+    return err == EACCES || err == EPERM || err == EROFS ? EX_NOPERM : EX_NOINPUT;
 }
 
 int files_make(const char *file)

@@ -14,6 +14,9 @@
  * descriptor. */
 int files_open(const char *file, int flags) __attribute__((warn_unused_result));
 
+/* The exit status (sysexits.h) for a file that is there and was not opened, with this errno. */
+int files_not_opened(int err);
+
 /* Makes a file that is not there yet, for reading and writing, with mode 0600 whatever the umask
  * is; returns its descriptor. EEXIST: it is there. */
 int files_make(const char *file) __attribute__((warn_unused_result));

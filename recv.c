@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "deadline.h"
 #include "exit_status.h"
 #include "fmt.h"
 #include "json.h"
@@ -147,6 +148,16 @@ static void stop(struct recv *recv, int status)
     recv->enough = true;
 }
 
+/* Nothing more is written, and the message that was half put into the output is not taken. */
+static void forget_output(struct recv *recv)
+{
+    if (in_message(recv))
+        session_refuse(recv->run->session);
+    recv->start = recv->len = 0;
+    recv->piece = recv->pieces_count;
+    recv->gone = true;
+}
+
 /* Whoever read our output has gone: with -n that is a failure, otherwise the end that was meant.
  * What was not written is dropped here and never acknowledged, as nothing is released any more. */
 static void on_write_error(struct recv *recv, int error)
@@ -156,11 +167,7 @@ static void on_write_error(struct recv *recv, int error)
     if (!meant)
         log_error(recv->run->log, "cannot write %s: %s",
                   recv->file ? recv->file->out : "standard output", strerror(error));
-    if (in_message(recv))
-        session_refuse(recv->run->session);
-    recv->start = recv->len = 0;
-    recv->piece = recv->pieces_count;
-    recv->gone = true;
+    forget_output(recv);
     stop(recv, meant ? EX_OK : EX_IOERR);
 }
 
@@ -246,11 +253,7 @@ static void drop_output(struct recv *recv)
 {
     if (recv->len > 0)
         stop(recv, EX_TEMPFAIL);
-    recv->gone = true;
-    recv->len = recv->start = 0;
-    if (in_message(recv))
-        session_refuse(recv->run->session);
-    recv->piece = recv->pieces_count;
+    forget_output(recv);
 }
 
 static void on_signal(struct recv *recv)
@@ -263,8 +266,7 @@ static void on_signal(struct recv *recv)
     /* A second one does not wait for answers any more. */
     if (recv->signalled) {
         drop_output(recv);
-        session_stop(recv->run->session, clock_monotonic_ms());
-        recv->run->session->stop_until_ms = clock_monotonic_ms();
+        session_stop_at_once(recv->run->session, clock_monotonic_ms());
     }
     recv->signalled = true;
     stop(recv, recv->run->options->count > 0 ? EX_TEMPFAIL : EX_OK);
@@ -272,8 +274,6 @@ static void on_signal(struct recv *recv)
 
 static void on_give_up(struct recv *recv, uint64_t now_ms)
 {
-    struct session *session = recv->run->session;
-
     if (now_ms < recv->run->give_up_ms)
         return;
     log_error(recv->run->log, "gave up after %u s, with %llu messages",
@@ -281,20 +281,15 @@ static void on_give_up(struct recv *recv, uint64_t now_ms)
     recv->run->give_up_ms = UINT64_MAX;
     stop(recv, EX_TEMPFAIL);
     /* All the time that was given is over: nothing is waited for any more. */
-    recv->gone = true;
-    recv->len = recv->start = 0;
-    if (in_message(recv))
-        session_refuse(session);
-    recv->piece = recv->pieces_count;
-    session_stop(session, now_ms);
-    session->stop_until_ms = now_ms;
+    forget_output(recv);
+    session_stop_at_once(recv->run->session, now_ms);
 }
 
 static uint64_t deadline(const struct recv *recv)
 {
     const uint64_t due = session_deadline(recv->run->session);
 
-    return due < recv->run->give_up_ms ? due : recv->run->give_up_ms;
+    return deadline_earlier(due, recv->run->give_up_ms);
 }
 
 /* Without it there is nothing to wait with, and an end is better than a loop that never sleeps. */
@@ -303,8 +298,7 @@ static void on_no_poll(struct recv *recv)
     log_error(recv->run->log, "the system cannot poll: %s", strerror(errno));
     stop(recv, EX_OSERR);
     drop_output(recv);
-    session_stop(recv->run->session, clock_monotonic_ms());
-    recv->run->session->stop_until_ms = clock_monotonic_ms();
+    session_stop_at_once(recv->run->session, clock_monotonic_ms());
 }
 
 static void wait_and_move(struct recv *recv)

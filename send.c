@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "deadline.h"
 #include "exit_status.h"
 #include "input.h"
 #include "signals.h"
@@ -151,14 +152,14 @@ static void on_signal(struct send *send, uint64_t now_ms)
     log_warn(send->run->log, "stopped by signal %d", number);
     /* A second one does not wait for answers any more. */
     if (send->run->session->stopping)
-        send->run->session->stop_until_ms = now_ms;
+        session_stop_at_once(send->run->session, now_ms);
     give_up(send, EX_TEMPFAIL, now_ms);
 }
 
 static void stop_now(struct send *send, int status, uint64_t now_ms)
 {
     give_up(send, status, now_ms);
-    send->run->session->stop_until_ms = now_ms;
+    session_stop_at_once(send->run->session, now_ms);
 }
 
 static void on_give_up(struct send *send, uint64_t now_ms)
@@ -185,20 +186,15 @@ static uint64_t hopeless_ms(const struct send *send)
     return sp->refused != EX_OK ? spooler_hopeless_ms(sp, false) : UINT64_MAX;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static uint64_t deadline(const struct send *send)
 {
-    uint64_t due = earlier(session_deadline(send->run->session), send->run->give_up_ms);
+    uint64_t due = deadline_earlier(session_deadline(send->run->session), send->run->give_up_ms);
 
     if (spooler_active(&send->spooler))
-        due = earlier(due, spooler_deadline(&send->spooler));
+        due = deadline_earlier(due, spooler_deadline(&send->spooler));
     if (!send->started)
-        due = earlier(due, send->spooler.claim_due_ms);
-    return earlier(due, hopeless_ms(send));
+        due = deadline_earlier(due, send->spooler.claim_due_ms);
+    return deadline_earlier(due, hopeless_ms(send));
 }
 
 static void wait_and_move(struct send *send)

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "deadline.h"
 #include "fmt.h"
 #include "session_say.h"
 
@@ -265,11 +266,6 @@ void session_poll(const struct session *s, struct pollfd *fd)
     fd->revents = 0;
 }
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 uint64_t session_deadline(const struct session *s)
 {
     uint64_t due = UINT64_MAX;
@@ -284,10 +280,10 @@ uint64_t session_deadline(const struct session *s)
         return 0;
     /* What is due to STS waits for the connection: session_sts_work. */
     if (session_has_sts(s) && s->client.state == CLIENT_UP)
-        due = earlier(due, sts_deadline(&s->sts));
+        due = deadline_earlier(due, sts_deadline(&s->sts));
     if (s->stopping)
-        due = earlier(due, s->stop_until_ms);
-    return earlier(due, s->slave_until_ms);
+        due = deadline_earlier(due, s->stop_until_ms);
+    return deadline_earlier(due, s->slave_until_ms);
 }
 
 void session_io(struct session *s, short revents, uint64_t now_ms)
@@ -455,6 +451,12 @@ void session_stop(struct session *s, uint64_t now_ms)
     }
     /* Nothing may come any more that would make session_next look. */
     check_stopping(s, now_ms);
+}
+
+void session_stop_at_once(struct session *s, uint64_t now_ms)
+{
+    session_stop(s, now_ms);
+    s->stop_until_ms = now_ms;
 }
 
 const char *session_state_text(const struct session *s)

@@ -169,6 +169,9 @@ bool session_settled(struct session *s);
  * after `timeout`, and at once where there is no connection. */
 void session_stop(struct session *s, uint64_t now_ms);
 
+/* The same, and nothing is waited for any more, also where it is stopping already. */
+void session_stop_at_once(struct session *s, uint64_t now_ms);
+
 /* "connecting", "waiting for a master" and so on, for status lines; never NULL. */
 const char *session_state_text(const struct session *s);
 

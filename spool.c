@@ -35,9 +35,7 @@ static int cannot_open(const struct spool *s)
     const int err = errno;
 
     (void)spool_cannot(s, "open");
-    if (err == EISDIR)
-        return EX_CONFIG;
-    return err == EACCES || err == EPERM || err == EROFS ? EX_NOPERM : EX_NOINPUT;
+    return err == EISDIR ? EX_CONFIG : files_not_opened(err);
 }
 
 static int open_or_make(struct spool *s)

@@ -8,6 +8,7 @@
 
 #include <sys/stat.h>
 
+#include "deadline.h"
 #include "session_private.h"
 
 static uint64_t patience_ms(const struct spooler *sp)
@@ -330,11 +331,6 @@ static int remove_done(struct spooler *sp, uint64_t now_ms)
 
 /* ---- the loop ---- */
 
-static uint64_t earlier(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 static bool in_flight(const struct spooler *sp)
 {
     return sp->session->client.flight_head != sp->session->client.flight_tail;
@@ -402,11 +398,11 @@ uint64_t spooler_deadline(const struct spooler *sp)
     uint64_t due = sp->sync_due_ms;
 
     if (sp->refused != EX_OK)
-        due = earlier(due, sp->refused_ms + SPOOL_RETRY_MS);
+        due = deadline_earlier(due, sp->refused_ms + SPOOL_RETRY_MS);
     if (!sp->spool->alone)
-        return earlier(due, sp->claim_due_ms);
-    due = earlier(due, sp->look_due_ms);
-    return sp->away ? due : earlier(due, away_at(sp));
+        return deadline_earlier(due, sp->claim_due_ms);
+    due = deadline_earlier(due, sp->look_due_ms);
+    return sp->away ? due : deadline_earlier(due, away_at(sp));
 }
 
 bool spooler_settled(const struct spooler *sp)

@@ -238,7 +238,7 @@ int store_cannot_open(const struct store *store, const char *file)
         return EX_CANTCREAT;
     }
     log_error(store->log, "cannot open %s: %s", file, strerror(err));
-    return err == EACCES || err == EPERM || err == EROFS ? EX_NOPERM : EX_NOINPUT;
+    return files_not_opened(err);
 }
 
 int store_open_file(struct store *store, const char *file, const uint8_t own_public[32],

@@ -208,14 +208,21 @@ expect_kept() {
 
 # ---- full ----
 
-@test "a full spool refuses with 73 and keeps what it has" {
-    local i kept=()
+# Pushes to nobody until one is refused; `kept` has those before it.
+fill_spool() {
+    local i
 
     for ((i = 1; i <= 20; i++)); do
         push_dead -o spool_max=2048 -s "reading $i"
         [[ $status == 75 ]] || break
         kept+=("reading $i")
     done
+}
+
+@test "a full spool refuses with 73 and keeps what it has" {
+    local kept=()
+
+    fill_spool
     expect_status 73
     expect_match "$ERR" "$SPOOL is full"
     expect_within "${#kept[@]}" 5 15
@@ -226,13 +233,9 @@ expect_kept() {
 }
 
 @test "a full spool is no hindrance once the broker is back" {
-    local i kept=()
+    local kept=()
 
-    for ((i = 1; i <= 20; i++)); do
-        push_dead -o spool_max=2048 -s "reading $i"
-        [[ $status == 75 ]] || break
-        kept+=("reading $i")
-    done
+    fill_spool
     push -o spool_max=2048 -s "room again"
     expect_status 0
     expect_got "${kept[@]}" "room again"
