@@ -162,10 +162,10 @@ static bool flights_may_leave(const struct client *c)
     return !c->forgetting && (c->answered || (c->use.early && !c->was_up));
 }
 
-/* Behind the flights, so not before they may. */
+/* Behind the flights, so not before they may; and nothing follows DISCONNECT ([MQTT-3.14.4-2]). */
 static bool ping_may_leave(const struct client *c)
 {
-    return c->ping_wanted && flights_may_leave(c);
+    return c->ping_wanted && c->state != CLIENT_CLOSING && flights_may_leave(c);
 }
 
 static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *bytes, size_t len)
@@ -347,7 +347,6 @@ bool client_tx_pending(const struct client *c)
 void client_tx_goodbye(struct client *c)
 {
     c->acks.len = c->acks_released;
-    c->ping_wanted = false;
     put_tail(c, MQTT_DISCONNECT);
 }
 

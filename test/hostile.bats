@@ -12,12 +12,12 @@
 # output       the lines of standard output, joined with commas; "-": anything
 # packets      a regular expression for what the broker was told, as in "1:CONNECT 2:PUBLISH/dup";
 #              the number is the connection's; empty: anything
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 load lib
 
 AT_ONCE=24
-LIMIT_S=20      # far above any limit in the tables: what takes longer, hangs
+LIMIT_S=20      # of `bounded`: far above any limit in the tables: what takes longer, hangs
 TIMEOUT_S=2     # the option `timeout`, where a row does not say its own
 declare -gA PORTS
 
@@ -28,27 +28,6 @@ setup() {
 teardown() {
     end_running
     stop_all
-}
-
-# Runs a program for at most $LIMIT_S seconds; `result` is its exit status. end_running ends what a
-# failed test left.
-bounded() {
-    local pid
-
-    timeout -k 5 "$LIMIT_S" "$@" <&0 3>&- &
-    pid=$!
-    : >"$DIR/running.$pid"
-    result=0
-    wait "$pid" || result=$?
-    rm -f "$DIR/running.$pid"
-}
-
-end_running() {
-    local file
-
-    for file in "$DIR"/running.*; do
-        [[ ! -e $file ]] || kill "${file##*.}" 2>/dev/null || true
-    done
 }
 
 # ---- tables ----

@@ -99,6 +99,27 @@ join() {
     wait "$1" || status=$?
 }
 
+# Runs a program for at most $LIMIT_S seconds, which the file sets; `result` is its exit status. In
+# subshells, too: end_running, from any of them, ends what a failed test left.
+bounded() {
+    local pid
+
+    timeout -k 5 "$LIMIT_S" "$@" <&0 3>&- &
+    pid=$!
+    : >"$(scratch)/running.$pid"
+    result=0
+    wait "$pid" || result=$?
+    rm -f "$(scratch)/running.$pid"
+}
+
+end_running() {
+    local file
+
+    for file in "$(scratch)"/running.*; do
+        [[ ! -e $file ]] || kill "${file##*.}" 2>/dev/null || true
+    done
+}
+
 stop_all() {
     local pid
 

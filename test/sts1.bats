@@ -8,7 +8,7 @@
 #
 # role is that of sts. `output` is what both sides showed, joined with commas: the lines of standard
 # output of sts, "/", the texts that the peer received.
-# shellcheck shell=bash disable=SC2153 # TOPIC is of lib.bash
+# shellcheck shell=bash disable=SC2034,SC2153 # LIMIT_S, TOPIC: lib.bash
 
 load lib
 
@@ -37,27 +37,6 @@ teardown() {
 }
 
 # ---- programs ----
-
-# Runs a program for at most $LIMIT_S seconds; `result` is its exit status. end_running ends what a
-# failed test left.
-bounded() {
-    local pid
-
-    timeout -k 5 "$LIMIT_S" "$@" <&0 3>&- &
-    pid=$!
-    : >"$DIR/running.$pid"
-    result=0
-    wait "$pid" || result=$?
-    rm -f "$DIR/running.$pid"
-}
-
-end_running() {
-    local file
-
-    for file in "$DIR"/running.*; do
-        [[ ! -e $file ]] || kill "${file##*.}" 2>/dev/null || true
-    done
-}
 
 # Puts the options for one side of session $1 (role $2, cipher $3) into SIDE.
 side() {

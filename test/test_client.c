@@ -68,6 +68,23 @@ static void ping_and_disconnect_are_behind_every_flight(void **state)
     expect_no_packet();
 }
 
+static void nothing_is_behind_disconnect(void **state)
+{
+    struct packet packet;
+
+    (void)state;
+    start_sender(0);
+    publish(0, 'x', 5);
+    (void)expect_publish(0x30);
+    client_disconnect(&c, now);
+    client_confirm(&c);
+    turn(0);
+    assert_true(broker_packet(&packet));
+    assert_int_equal(packet.first, 0xe0);
+    assert_false(broker_packet(&packet));
+    assert_false(client_events(&c) & POLLOUT);
+}
+
 /* Else the broker would publish the will. */
 static void disconnect_is_sent_before_connack_too(void **state)
 {
@@ -1111,6 +1128,7 @@ int main(void)
         TEST(connect_publish_and_ping_leave_in_one_write),
         TEST(publish_waits_for_connack_unless_early),
         TEST(ping_and_disconnect_are_behind_every_flight),
+        TEST(nothing_is_behind_disconnect),
         TEST(disconnect_is_sent_before_connack_too),
         TEST(qos1_and_2_are_settled_by_their_acknowledgements),
         TEST(repeated_pubrec_is_answered_each_time),
