@@ -91,36 +91,6 @@ bool crypto_equal(const uint8_t *a, const uint8_t *b, size_t len)
     return mbedtls_ct_memcmp(a, b, len) == 0;
 }
 
-/* Mbed TLS takes blanks and line ends too, which make fewer bytes of as many characters, and last
- * characters with bits that are not used, which come out as other characters. */
-static bool base64_is_strict(const uint8_t *bytes, size_t len, const char *from, size_t from_len)
-{
-    const size_t tail = len % 3 ? len % 3 : 3;
-    char last[4];
-    bool same;
-
-    if (from_len == 0)
-        return true;
-    if (from_len % 4 != 0 || len + 2 < from_len / 4 * 3)
-        return false;
-    crypto_base64(last, bytes + len - tail, tail);
-    same = crypto_equal((const uint8_t *)last, (const uint8_t *)from + from_len - 4, sizeof last);
-    crypto_wipe(last, sizeof last);
-    return same;
-}
-
-int crypto_base64_decode(uint8_t *to, size_t to_size, size_t *len, const char *from,
-                         size_t from_len)
-{
-    if (mbedtls_base64_decode(to, to_size, len, (const unsigned char *)from, from_len) ||
-        !base64_is_strict(to, *len, from, from_len)) {
-        crypto_wipe(to, to_size);
-        *len = 0;
-        return CRYPTO_ERR_BASE64;
-    }
-    return 0;
-}
-
 static void sha256_start(mbedtls_sha256_context *sha)
 {
     mbedtls_sha256_init(sha);

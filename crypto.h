@@ -16,8 +16,7 @@
     X(CRYPTO_ERR_POINT, -2, "not a point of the curve, or one of low order") \
     X(CRYPTO_ERR_ARENA, -3, "the arena for big numbers is too small (CRYPTO_ARENA_BYTES)") \
     X(CRYPTO_ERR_LIBRARY, -4, "Mbed TLS failed") \
-    X(CRYPTO_ERR_TAG, -5, "does not authenticate") \
-    X(CRYPTO_ERR_BASE64, -6, "not base64, or too long")
+    X(CRYPTO_ERR_TAG, -5, "does not authenticate")
 
 enum crypto_err {
 #define CRYPTO_ERR_ENTRY(name, value, text) name = (value),
@@ -49,18 +48,6 @@ void crypto_wipe(void *p, size_t len);
     assigns to[0 .. (len + 2) / 3 * 4 - 1] \from from[0 .. len - 1];
     ensures filled: \initialized(to + (0 .. (len + 2) / 3 * 4 - 1)); */
 void crypto_base64(char *to, const uint8_t *from, size_t len);
-
-/* Reads base64 as crypto_base64 writes it, padding included; *len is the number of bytes. Which
- * characters they are does not show in the time it takes. CRYPTO_ERR_BASE64: another character, a
- * missing or needless one, or more than `to_size` bytes; `to` is zero then. */
-/*@ requires input: \valid_read(from + (0 .. from_len - 1)) &&
-                    \initialized(from + (0 .. from_len - 1));
-    requires output: \valid(to + (0 .. to_size - 1)) && \valid(len);
-    assigns \result, *len, to[0 .. to_size - 1] \from from[0 .. from_len - 1], to_size;
-    ensures result: \result == 0 || \result == CRYPTO_ERR_BASE64;
-    ensures length: 0 <= *len <= to_size && \initialized(to + (0 .. to_size - 1)); */
-int crypto_base64_decode(uint8_t *to, size_t to_size, size_t *len, const char *from,
-                         size_t from_len) __attribute__((warn_unused_result));
 
 /* Whether two secrets are equal, in a time that depends on their length alone. */
 /*@ requires inputs: \valid_read(a + (0 .. len - 1)) && \valid_read(b + (0 .. len - 1));

@@ -122,7 +122,7 @@ static void every_error_has_its_words(void **state)
     assert_string_equal(crypto_err_text(CRYPTO_ERR_TAG), "does not authenticate");
     assert_non_null(crypto_err_text(0));
     assert_non_null(crypto_err_text(-100));
-    for (int err = CRYPTO_ERR_BASE64; err < 0; err++)
+    for (int err = CRYPTO_ERR_TAG; err < 0; err++)
         assert_string_not_equal(crypto_err_text(err), crypto_err_text(-100));
 }
 
@@ -144,89 +144,11 @@ static void base64_is_the_standards(void **state)
         const char *text = base64_rows[i].text;
         const size_t bytes_len = strlen(base64_rows[i].bytes), text_len = strlen(text);
         char written[9];
-        uint8_t read[7];
-        size_t len = 99;
 
         memset(written, '#', sizeof written);
         crypto_base64(written, (const uint8_t *)base64_rows[i].bytes, bytes_len);
         assert_memory_equal(written, text, text_len);
         assert_int_equal(written[text_len], '#');
-
-        memset(read, 0xee, sizeof read);
-        assert_int_equal(crypto_base64_decode(read, bytes_len, &len, text, text_len), 0);
-        assert_int_equal(len, bytes_len);
-        assert_memory_equal(read, base64_rows[i].bytes, bytes_len);
-        assert_int_equal(read[bytes_len], 0xee);
-    }
-}
-
-/* A key, and every way to spoil it: cut, lengthened, a character changed to each other one. */
-static void base64_of_a_key_has_one_form(void **state)
-{
-    static const char alphabet[] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const uint8_t zeros[32] = {0};
-    uint8_t key[32], read[32];
-    char text[44], form[44];
-    size_t len;
-
-    (void)state;
-    for (size_t i = 0; i < sizeof key; i++)
-        key[i] = (uint8_t)(37 * i + 11);
-    crypto_base64(text, key, sizeof key);
-    for (size_t cut = 1; cut < 44; cut++)
-        if (cut % 4 != 0)
-            assert_int_equal(crypto_base64_decode(read, 32, &len, text, cut), CRYPTO_ERR_BASE64);
-    for (size_t at = 0; at < 44; at++) {
-        const char was = text[at];
-
-        for (int c = 0; c < 256; c++) {
-            const bool drawn = c != '\0' && strchr(alphabet, c) != NULL;
-            int err;
-
-            text[at] = (char)c;
-            memset(read, 0xee, sizeof read);
-            err = crypto_base64_decode(read, sizeof read, &len, text, 44);
-            if ((char)c == was) {
-                assert_int_equal(err, 0);
-                assert_memory_equal(read, key, 32);
-            } else if (err == 0) {
-                /* Another key, of which this is the form. */
-                assert_true(drawn);
-                assert_int_equal(len, 32);
-                crypto_base64(form, read, 32);
-                assert_memory_equal(form, text, 44);
-            } else {
-                assert_int_equal(err, CRYPTO_ERR_BASE64);
-                assert_int_equal(len, 0);
-                assert_memory_equal(read, zeros, 32);
-            }
-            if (drawn && at < 42)
-                assert_int_equal(err, 0);
-        }
-        text[at] = was;
-    }
-}
-
-static void base64_that_is_none(void **state)
-{
-    static const char *const rows[] = {
-        "Zg", "Zg=", "Zg===", "====", "=", "Zh==", "Zm9=", "Zm8=Zm8=", "Zg==\n", "Zm 9v", "\nZm9",
-        "    ", "Zm9v    ", "    Zm9v", "Zm9v\r\n\r\n", "Zm9v\n\n\n\n", "Zm9-", "Zm9_", "Z=9v",
-        "Zm9vYmFyA", "Zm9vYmFyAAAA",
-    };
-    const uint8_t zeros[6] = {0};
-
-    (void)state;
-    for (size_t i = 0; i < ROWS(rows); i++) {
-        uint8_t read[6];
-        size_t len = 99;
-
-        memset(read, 0xee, sizeof read);
-        assert_int_equal(crypto_base64_decode(read, sizeof read, &len, rows[i], strlen(rows[i])),
-                         CRYPTO_ERR_BASE64);
-        assert_int_equal(len, 0);
-        assert_memory_equal(read, zeros, sizeof read);
     }
 }
 
@@ -643,8 +565,6 @@ int main(void)
         cmocka_unit_test(wipe_clears_exactly),
         cmocka_unit_test(every_error_has_its_words),
         cmocka_unit_test(base64_is_the_standards),
-        cmocka_unit_test(base64_of_a_key_has_one_form),
-        cmocka_unit_test(base64_that_is_none),
 #if STS_SEED
         cmocka_unit_test(public_keys_are_those_of_the_vectors),
         cmocka_unit_test(secrets_are_those_of_the_vectors),

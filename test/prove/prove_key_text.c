@@ -1,5 +1,5 @@
-/* prove_key_text - keys in base64: every text of 0 to MAX bytes read, every key written. The
- * decoder itself is Mbed TLS, taken at the contract of crypto.h. */
+/* prove_key_text - keys in base64: every text of 0 to MAX bytes read, every key written. What
+ * writes base64 is Mbed TLS, taken at the contract of crypto.h. */
 #include "key_text.h"
 #include "prove.h"
 
