@@ -2,6 +2,7 @@
 # make demo     the whole thing at work, against a broker of its own
 # make test     every test; ends with "N passed, N failed"
 # make unit     the unit tests alone, built but not run: build/test/test_*
+# make ct       the programs of the constant-time test, built but not run
 # make bench    what sts costs beside mosquitto's clients; SHORT=1: a smoke run
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
@@ -78,7 +79,7 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench fault fuzz fuzzers fuzz-coverage fuzz-merge prove size clean \
+.PHONY: all unit test demo bench ct fault fuzz fuzzers fuzz-coverage fuzz-merge prove size clean \
     check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -193,6 +194,38 @@ check-clang: $(VECTORS) | $(B)/deps
 	done
 	$(Q)$(CLANG) -fsyntax-only $(BASE) -iquote $(T) $(WARN) $(TEST_SRC)
 
+# ---- constant time: STS/2 under valgrind; see test/ct/ct.c ----
+
+# The program's own objects, once as they are and once with -O2. Of three files the functions that
+# ct.c stands in front of get another name.
+CT := $(B)/ct
+CT_RENAME := $(foreach name,mbedtls_ct_memcmp noise_decrypt noise_read_1_payload peers_find,\
+    -D$(name)=real_$(name))
+CT_RENAMED := noise.o peers.o mbedtls/library/constant_time.o
+CT_OBJ := $(CT)/ct.o $(CT_RENAMED:%=$(CT)/%) \
+    $(filter-out $(B)/main.o $(CT_RENAMED:%=$(B)/%),$(OBJ) $(MBEDTLS_OBJ))
+
+ct: $(CT)/ct
+	$(Q)$(MAKE) --no-print-directory B=$(B)/O2 CFLAGS=-O2 $(B)/O2/ct/ct
+
+$(CT)/ct: $(CT_OBJ)
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS) -Wl,--wrap=getrandom
+
+# musl-gcc looks for no header of the machine's own.
+$(CT)/ct.o: test/ct/ct.c $(B)/flags
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) -isystem /usr/include/valgrind $(WARN) -g $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(CT)/%.o: %.c $(B)/flags
+	$(Q)$(CC) $(BASE) $(WARN) $(PROGRAM_CFLAGS) $(CT_RENAME) -MMD -MP -c -o $@ $<
+
+$(CT)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(PROGRAM_CFLAGS) \
+	    $(CT_RENAME) -c -o $@ $<
+
 # ---- fuzzing: libFuzzer, under the sanitizers; see test/fuzz/README.md ----
 
 F := $(B)/fuzz
@@ -281,7 +314,7 @@ prove:
 # One after the other, for the first installs what the others need.
 test:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
-	$(Q)$(MAKE) --no-print-directory all unit fuzzers check-clang
+	$(Q)$(MAKE) --no-print-directory all unit ct fuzzers check-clang
 	$(Q)test/run
 
 demo:
@@ -306,4 +339,5 @@ clean:
 	rm -rf $(B)
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d)
+-include $(CT)/ct.d $(CT)/noise.d $(CT)/peers.d
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(F)/harness/%.d) $(F)/harness/common.d
