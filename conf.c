@@ -332,12 +332,15 @@ static int take_pair(struct conf_entry *e, struct bytes pair)
     const struct name *name;
     struct conf_origin *origin;
     struct bytes key;
+    size_t at;
 
     /* Not quoted: it might be a secret. */
     if (!equals)
         return conf_fail(e, CONF_THE_KEY, "there is no '=', as in key = value");
-    key = trim(slice(pair, 0, (size_t)(equals - pair.p)));
-    e->value = trim(slice(pair, (size_t)(equals - pair.p) + 1, pair.len));
+    at = (size_t)(equals - pair.p);
+    //@ split at;
+    key = trim(slice(pair, 0, at));
+    e->value = trim(slice(pair, at + 1, pair.len));
     if (e->origin.layer == CONF_LAYER_FILE)
         e->value = without_comment(e->value);
     name = find_name(key);

@@ -1,23 +1,7 @@
 /* prove_conf_lines - config text taken apart into lines: every text of 0 to MAX bytes. */
-#include "conf_private.h"
-#include "prove.h"
+#include "conf_pieces.h"
 
 #define MAX 5
-
-/* Not proved (doc/proof.md). It fills *e->conf and *e->error too, which nothing here reads. */
-/*@ requires \valid(e) && \valid(e->conf);
-    requires \valid_read(pair.p + (0 .. pair.len - 1)) &&
-             \initialized(pair.p + (0 .. pair.len - 1));
-    assigns \result \from indirect:*e, indirect:pair;
-    ensures -1 <= \result <= 0; */
-static int take_pair(struct conf_entry *e, struct bytes pair);
-
-#include "conf.c"
-
-int conf_fail(const struct conf_entry *e, enum conf_subject subject, const char *format, ...)
-{
-    return -1;
-}
 
 void main(void)
 {

@@ -1,17 +1,9 @@
 /* prove_conf_values - every key of a config with every value of 0 to SMALL bytes (numbers are
  * refused after ten digits, keys after 44 characters unread); and the longest value that is kept,
  * and one that is a byte longer. */
-#include "conf_private.h"
-#include "prove.h"
+#include "conf_pieces.h"
 
 #define SMALL 12
-
-#include "conf.c"
-
-int conf_fail(const struct conf_entry *e, enum conf_subject subject, const char *format, ...)
-{
-    return -1;
-}
 
 void main(void)
 {
