@@ -110,12 +110,19 @@ void conf_init(struct conf *conf, const char *name);
  * key given twice (but subtop, up to CONF_SUBTOPS_MAX), no '=', no value (will_msg may be empty), a
  * value out of range, too long, with a control character or not UTF-8. `ip`, `url` and `host` are
  * names of one key, and so are `aes` and `cipher`; a message uses the name that was given. */
+/*@ requires state: \valid(conf) && \valid(error);
+    requires text: \valid_read(text.p + (0 .. text.len - 1)) &&
+                   \initialized(text.p + (0 .. text.len - 1));
+    ensures result: \result == 0 || \result == -1; */
 int conf_parse(struct conf *conf, struct conf_error *error, struct bytes text)
     __attribute__((warn_unused_result));
 
 /* Takes one -o KEY=VALUE: blanks as in the file, but no comment. It replaces what the file said
  * (for subtop: all of it); the same key in two -o is an error, but for subtop, which adds up.
  * Returns 0 or -1. */
+/*@ requires state: \valid(conf) && \valid(error);
+    requires text: valid_read_string(key_value);
+    ensures result: \result == 0 || \result == -1; */
 int conf_override(struct conf *conf, struct conf_error *error, const char *key_value)
     __attribute__((warn_unused_result));
 

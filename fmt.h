@@ -21,6 +21,7 @@ void fmt_time(struct wr *out, int64_t ms, char separator);
 
 /* Makes text harmless to a terminal, in place: each byte of a control character (C0, DEL, C1), and
  * each that is not part of well-formed UTF-8, becomes '?'. */
+/*@ requires text: \valid(text + (0 .. len - 1)) && \initialized(text + (0 .. len - 1)); */
 void fmt_tame(uint8_t *text, size_t len);
 
 #endif

@@ -13,6 +13,9 @@ enum json_form {
 
 /* Writes as much of `from`, from `*offset` on, as `out` takes, and moves `*offset` by that. True
  * when all of it is written; false: again with more room (8 bytes are always enough to get on). */
+/*@ requires state: \valid(out) && \valid(offset);
+    requires input: \valid_read(from.p + (0 .. from.len - 1)) && *offset <= from.len;
+    ensures moved: \old(*offset) <= *offset <= from.len; */
 bool json_put(struct wr *out, enum json_form form, struct bytes from, size_t *offset);
 
 #endif

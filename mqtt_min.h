@@ -183,6 +183,10 @@ int mqtt_read(enum mqtt_version version, struct mqtt_packet *packet, const uint8
 /* CONNECT, section 3.1. MQTT_ERR_FIELD: a string over 65535 bytes; MQTT_ERR_UTF8, MQTT_ERR_TOPIC,
  * MQTT_ERR_QOS: a bad string, will topic or will QoS; MQTT_ERR_FLAGS: a password without a user
  * name. */
+/*@ requires room: \valid(out) && \valid(out->p + (0 .. out->end - out->p - 1));
+    requires input: \valid_read(connect);
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 0;
+    ensures nothing: \result < 0 ==> out->p == \old(out->p); */
 int mqtt_write_connect(struct wr *out, const struct mqtt_connect *connect)
     __attribute__((warn_unused_result));
 
@@ -193,24 +197,43 @@ size_t mqtt_publish_size(size_t topic_len, uint8_t qos, size_t payload_len);
  * behind it (publish->payload.p is not read). MQTT_ERR_QOS, MQTT_ERR_DUP, MQTT_ERR_PACKET_ID,
  * MQTT_ERR_TOPIC, MQTT_ERR_UTF8; MQTT_ERR_FIELD when the topic or the packet would be longer than
  * MQTT allows. Room is checked for the payload too. */
+/*@ requires room: \valid(out) && \valid(out->p + (0 .. out->end - out->p - 1));
+    requires input: \valid_read(publish) &&
+                    \valid_read(publish->topic.p + (0 .. publish->topic.len - 1));
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 0;
+    ensures nothing: \result < 0 ==> out->p == \old(out->p); */
 int mqtt_write_publish(struct wr *out, const struct mqtt_publish *publish)
     __attribute__((warn_unused_result));
 
 /* PUBACK, PUBREC, PUBREL or PUBCOMP, sections 3.4 to 3.7: always 4 bytes. MQTT_ERR_TYPE for another
  * type, MQTT_ERR_PACKET_ID for 0. */
+/*@ requires room: \valid(out) && \valid(out->p + (0 .. out->end - out->p - 1));
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 0;
+    ensures nothing: \result < 0 ==> out->p == \old(out->p); */
 int mqtt_write_ack(struct wr *out, enum mqtt_type type, uint16_t packet_id)
     __attribute__((warn_unused_result));
 
 /* SUBSCRIBE, section 3.8: 1 or more filters, all with the same QoS. MQTT_ERR_TOPIC for a bad filter
  * or none at all; MQTT_ERR_UTF8, MQTT_ERR_FIELD, MQTT_ERR_PACKET_ID, MQTT_ERR_QOS. */
+/*@ requires room: \valid(out) && \valid(out->p + (0 .. out->end - out->p - 1));
+    requires input: \valid_read(filters + (0 .. filters_count - 1));
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 0;
+    ensures nothing: \result < 0 ==> out->p == \old(out->p); */
 int mqtt_write_subscribe(struct wr *out, uint16_t packet_id, const struct bytes *filters,
                          size_t filters_count, uint8_t qos) __attribute__((warn_unused_result));
 
 /* UNSUBSCRIBE, section 3.10. Errors as above. */
+/*@ requires room: \valid(out) && \valid(out->p + (0 .. out->end - out->p - 1));
+    requires input: \valid_read(filters + (0 .. filters_count - 1));
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 0;
+    ensures nothing: \result < 0 ==> out->p == \old(out->p); */
 int mqtt_write_unsubscribe(struct wr *out, uint16_t packet_id, const struct bytes *filters,
                            size_t filters_count) __attribute__((warn_unused_result));
 
 /* PINGREQ, section 3.12, or DISCONNECT, section 3.14: 2 bytes. MQTT_ERR_TYPE for another type. */
+/*@ requires room: \valid(out) && \valid(out->p + (0 .. out->end - out->p - 1));
+    ensures result: MQTT_ERR_RETURN_CODE <= \result <= 0;
+    ensures nothing: \result < 0 ==> out->p == \old(out->p); */
 int mqtt_write_empty(struct wr *out, enum mqtt_type type) __attribute__((warn_unused_result));
 
 #endif

@@ -21,6 +21,11 @@ struct push {
  * by the caller. `id` was synced to the state file before. `topic`: that the push is published on.
  * STS_ERR_ID; STS_ERR_LONG (MESSAGE_MAX_BYTES); STS_ERR_ROOM; STS_ERR_CRYPTO: the collector's key
  * is of low order. On an error nothing was written. */
+/*@ requires state: \valid(out) && \valid_read(own) && \valid(collector);
+    requires inputs: \valid_read(ephemeral + (0 .. 31));
+    requires views: \valid_read(topic.p + (0 .. topic.len - 1)) &&
+                    \valid_read(data.p + (0 .. data.len - 1));
+    ensures nothing: \result != 0 ==> out->p == \old(out->p); */
 int push_seal(struct wr *out, const struct noise_pair *own, struct peer *collector,
               const uint8_t ephemeral[32], uint64_t id, struct bytes topic, struct bytes data)
     __attribute__((warn_unused_result));

@@ -90,6 +90,12 @@ void sts2_init(struct sts2 *s, const struct sts2_use *use);
 void sts2_start(struct sts2 *s, uint64_t now_ms);
 
 /* Takes a payload that came in on `topic`, and deciphers it in place if it authenticates. */
+/*@ requires state: \valid(s) && \valid(news) && \valid_read(s->use.own) &&
+                    \valid_read(s->use.peers);
+    requires message: \valid(payload + (0 .. payload_len - 1)) &&
+                      \initialized(payload + (0 .. payload_len - 1));
+    requires view: \valid_read(topic.p + (0 .. topic.len - 1));
+    ensures view: news->text.p == \null || news->text.p == payload + LINK_HEAD_BYTES; */
 void sts2_take(struct sts2 *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
                size_t payload_len, uint64_t now_ms);
 
