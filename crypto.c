@@ -18,8 +18,6 @@
 #include "mbedtls/sha256.h"
 
 #if STS_SEED
-#include <assert.h>
-
 #include "mbedtls/aes.h"
 #include "mbedtls/ecp.h"
 #include "mbedtls/memory_buffer_alloc.h"
@@ -289,11 +287,6 @@ int crypto_aead_open(uint8_t *data, size_t len, const uint8_t tag[16], const uin
 
 #if STS_SEED
 
-/* Uncompressed point, SEC 1, 2.3.3: 0x04, x, y. */
-#define POINT_BYTES (1 + 32 + 32)
-
-static_assert(sizeof(struct crypto_point) == POINT_BYTES - 1, "a point is x and y without a gap");
-
 /* All that Mbed TLS allocates comes from here, for the time of one call. Measured with 64-bit
  * pointers (test_crypto.c does it again): 2688 bytes are enough, which is the numbers, a header of
  * 64 bytes before each, and the gaps between them. The rest, an eighth of the arena, is margin. */
@@ -351,32 +344,31 @@ static int curve_error(int mbedtls_error)
     }
 }
 
+/* Field by field, because Mbed TLS's own reader also knows compressed points, and so brings square
+ * roots and exponentiation: 3 KiB. What it looks at beyond that is looked at when multiplying. */
 static int curve_read_point(struct curve *c, const struct crypto_point *from)
 {
-    uint8_t wire[POINT_BYTES] = {0x04};
+    int err = mbedtls_mpi_read_binary(&c->point.MBEDTLS_PRIVATE(X), from->x, 32);
 
-    memcpy(wire + 1, from->x, 32);
-    memcpy(wire + 33, from->y, 32);
-    return mbedtls_ecp_point_read_binary(&c->group, &c->point, wire, sizeof wire);
+    if (err == 0)
+        err = mbedtls_mpi_read_binary(&c->point.MBEDTLS_PRIVATE(Y), from->y, 32);
+    if (err == 0)
+        err = mbedtls_mpi_lset(&c->point.MBEDTLS_PRIVATE(Z), 1);
+    return err;
 }
 
-/* product = scalar * from, blinded. Mbed TLS checks both: scalar in 1..n-1, `from` on the curve. */
+/* product = scalar * from, blinded. Mbed TLS checks both: scalar in 1..n-1, `from` on the curve. The
+ * order n is prime, so the product has coordinates. */
 static int curve_multiply(struct curve *c, const mbedtls_ecp_point *from, struct crypto_point *to)
 {
-    uint8_t wire[POINT_BYTES];
-    size_t wire_len = 0;
     int err = mbedtls_ecp_mul(&c->group, &c->product, &c->scalar, from, curve_random, NULL);
 
     if (err == 0)
-        err = mbedtls_ecp_point_write_binary(&c->group, &c->product, MBEDTLS_ECP_PF_UNCOMPRESSED,
-                                             &wire_len, wire, sizeof wire);
-    if (err == 0 && wire_len != sizeof wire)
-        err = MBEDTLS_ERR_ECP_BAD_INPUT_DATA;
-    if (err == 0) {
-        memcpy(to->x, wire + 1, 32);
-        memcpy(to->y, wire + 33, 32);
-    }
-    crypto_wipe(wire, sizeof wire);
+        err = mbedtls_mpi_write_binary(&c->product.MBEDTLS_PRIVATE(X), to->x, 32);
+    if (err == 0)
+        err = mbedtls_mpi_write_binary(&c->product.MBEDTLS_PRIVATE(Y), to->y, 32);
+    if (err)
+        crypto_wipe(to, sizeof *to);
     return err;
 }
 
