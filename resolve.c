@@ -74,7 +74,7 @@ static enum resolve_result ask(struct resolve *r, const char *host)
 
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return RESOLVE_SYSTEM;
-    r->pid = fork();
+    r->pid = _Fork(); /* see spawn.c */
     if (r->pid == 0)
         answer(r, host, pipe_fds[1]);
     const int error = errno;

@@ -1,5 +1,5 @@
 /* spawn.c - see spawn.h. */
-#define _GNU_SOURCE /* pipe2 */
+#define _GNU_SOURCE /* pipe2, _Fork */
 
 #include "spawn.h"
 
@@ -112,7 +112,7 @@ static int start(struct spawn *s, char *const argv[], enum spawn_use use, const 
 {
     int err;
 
-    s->pid = fork();
+    s->pid = _Fork(); /* there is one thread: no lock to look after, as fork would */
     if (s->pid == 0)
         become(argv, use, output[1], report[1]);
     err = s->pid < 0 ? errno : 0;
