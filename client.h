@@ -142,11 +142,9 @@ struct client_skip {
 /* One connection; its fields belong to the files of the client. Others may read `state`, and which
  * packets are in flight. */
 struct client {
+    /* Small fields before large ones, as in session.h and conf.h: short offsets are short code. */
     struct client_use use;
     enum client_state state;
-    char client_id[CONF_VALUE_MAX_CHARS + 1];
-    struct resolve resolve;
-    size_t address;             /* index of the one in use */
     int fd;                     /* -1: none */
     bool forgetting;            /* this connection is only to make the broker forget */
     bool was_up;                /* a CONNACK was taken at least once */
@@ -177,7 +175,6 @@ struct client {
 
     uint16_t next_packet_id;
     uint16_t subscribe_id;      /* 0: no SUBSCRIBE under way */
-    struct client_flight flights[CLIENT_FLIGHTS_MAX];
     uint32_t flight_head, flight_tail, flight_next; /* counters: oldest, free, to be written */
     size_t flight_sent;         /* bytes of flight_next already written */
     struct client_flight open;  /* between client_publish and client_commit */
@@ -193,6 +190,10 @@ struct client {
     uint8_t taken_qos;
     struct client_skip skip;
     bool ids_used;              /* a bit of `unreleased` was set since they were all cleared */
+    size_t address;             /* index of the one in use */
+    struct resolve resolve;
+    char client_id[CONF_VALUE_MAX_CHARS + 1];
+    struct client_flight flights[CLIENT_FLIGHTS_MAX];
 
     /* From here on client_init leaves everything as it is. */
     uint8_t control_bytes[CLIENT_CONTROL_BYTES];

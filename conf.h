@@ -73,27 +73,27 @@ struct conf_origin {
 
 struct conf {
     const char *name;           /* of the file, as the user gave it; "" when there is none */
-    struct conf_origin origin[CONF_KEYS_COUNT];
     uint8_t mqtt_version;       /* enum mqtt_version */
-    struct conf_value host;
     uint16_t port;
-    struct conf_value username, password, clientid;
-    struct conf_value subtop[CONF_SUBTOPS_MAX];
     size_t subtop_count;
-    struct conf_value pubtop;
     enum sts_mode mode;
     enum sts_cipher cipher;
     uint8_t qos;
     bool retain;
     uint16_t keepalive_s;       /* 0: off */
     bool clean_session;
-    struct conf_value will_topic, will_msg;
     uint8_t will_qos;
     bool will_retain;
     uint32_t timeout_s;
-    struct conf_value key, peer, peers, psk, state, out, spool;     /* as they were given */
     uint32_t spool_max_bytes;
+    struct conf_value host;
+    struct conf_value username, password, clientid;
+    struct conf_value subtop[CONF_SUBTOPS_MAX];
+    struct conf_value pubtop;
+    struct conf_value will_topic, will_msg;
+    struct conf_value key, peer, peers, psk, state, out, spool;     /* as they were given */
     struct conf_key32 peer_key, psk_bytes;              /* what `peer` and `psk` say */
+    struct conf_origin origin[CONF_KEYS_COUNT];
 };
 
 /* What is wrong, ready for a log line: `FILE: line 3: port: "70000" is not a number from 1 to
