@@ -7,6 +7,8 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#define PAGE_MIN_BYTES 4096
+
 /* Not by open: musl's asks the kernel a second time for O_CLOEXEC, for the sake of kernels that
  * ignored it. */
 int files_open(const char *file, int flags)
@@ -84,6 +86,31 @@ ssize_t files_read_at(int fd, void *to, size_t size, off_t offset)
         if (n == 0)
             break;
         len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+/* pread(2), for what it works on is no pipe: there less than was asked for is the end, and need not
+ * be asked for again. Unless it ends with a page, where a bad disk may have cut it. */
+ssize_t files_read_all(int fd, void *to, size_t size)
+{
+    size_t len = 0;
+    bool pipe = false;
+
+    while (len < size) {
+        uint8_t *at = (uint8_t *)to + len;
+        const ssize_t n = pipe ? read(fd, at, size - len)
+                               : pread(fd, at, size - len, (off_t)len);
+
+        if (n < 0 && errno == ESPIPE && !pipe)
+            pipe = true;
+        else if (n < 0 && errno != EINTR)
+            return -1;
+        if (n < 0)
+            continue;
+        len += (size_t)n;
+        if (n == 0 || (!pipe && len < size && len % PAGE_MIN_BYTES != 0))
+            break;
     }
     return (ssize_t)len;
 }

@@ -28,6 +28,10 @@ int files_sync_folder(const char *file) __attribute__((warn_unused_result));
 ssize_t files_read_at(int fd, void *to, size_t size, off_t offset)
     __attribute__((warn_unused_result));
 
+/* Reads a whole file from its beginning, a pipe too. Returns how many bytes; `size` of them: there
+ * may be more. */
+ssize_t files_read_all(int fd, void *to, size_t size) __attribute__((warn_unused_result));
+
 /* Writes all bytes to `offset`. */
 int files_write_at(int fd, const void *from, size_t len, off_t offset)
     __attribute__((warn_unused_result));

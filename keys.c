@@ -36,22 +36,14 @@ static int take_text(uint8_t private_key[32], struct bytes text, const char *fil
 static int read_key(uint8_t private_key[32], int fd, const char *file, struct log *log)
 {
     uint8_t text[KEY_TEXT_CHARS + 2];   /* the newline, and one byte that is too much */
-    size_t len = 0;
-    ssize_t n = 1;
+    const ssize_t len = files_read_all(fd, text, sizeof text);
     int status;
 
-    /* Not with files_read_at: the key may come through a pipe. */
-    while (n != 0 && len < sizeof text) {
-        n = read(fd, text + len, sizeof text - len);
-        if (n < 0 && errno != EINTR)
-            break;
-        len += n > 0 ? (size_t)n : 0;
-    }
-    if (n < 0) {
+    if (len < 0) {
         log_error(log, "cannot read %s: %s", file, strerror(errno));
         status = EX_NOINPUT;
     } else {
-        status = take_text(private_key, (struct bytes){text, len}, file, log);
+        status = take_text(private_key, (struct bytes){text, (size_t)len}, file, log);
     }
     crypto_wipe(text, sizeof text);
     return status;

@@ -13,20 +13,12 @@
 /* Reads all of the file; -1 and errno when that fails, EFBIG when it is larger than `size`. */
 static ssize_t read_all(int fd, char *to, size_t size)
 {
-    size_t len = 0;
+    const ssize_t len = files_read_all(fd, to, size);
 
-    for (;;) {
-        const ssize_t n = read(fd, to + len, size - len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return n < 0 ? -1 : (ssize_t)len;
-        len += (size_t)n;
-        if (len == size) {
-            errno = EFBIG;
-            return -1;
-        }
-    }
+    if (len < (ssize_t)size)
+        return len;
+    errno = EFBIG;
+    return -1;
 }
 
 static void warn_of_readers(int fd, const struct conf *conf, const char *file, struct log *log)

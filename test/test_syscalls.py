@@ -55,8 +55,10 @@ open            state               ENOENT,EMFILE,ENOSPC                    66
 open            new-state           EACCES,EMFILE,ENOSPC,EROFS              73
 open            folder              EACCES,EMFILE                           74,kept:69,kept:=
 fstat           key,state           EIO                                     66
-read            conf,key,peers      EINTR                                   =
-read            conf,key,peers      EIO                                     66
+pread64         conf,key            EINTR                                   =
+pread64         conf,key            EIO                                     66
+read            peers               EINTR                                   =
+read            peers               EIO                                     66
 read            stdin               EINTR,EAGAIN                            =
 read            stdin               EIO                                     66
 read            socket              EINTR,EAGAIN                            =
