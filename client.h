@@ -154,7 +154,7 @@ struct client {
     bool eof;                   /* the broker closed its side */
     bool hung_up;               /* both sides are closed; poll would say so for ever */
     bool blocked;               /* the socket took no more; wait for POLLOUT */
-    bool poll_answered;         /* poll said something while resolving or connecting */
+    short poll_said;            /* what poll said while resolving or connecting; 0: nothing yet */
     int io_error;               /* errno of a failed read or write */
     struct client_failure fault;    /* found since the last client_next */
 

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ static void connect_next(struct client *c, int last_errno, uint64_t now_ms)
         if (last_errno == 0) {
             const uint64_t left = c->connect_until_ms > now_ms ? c->connect_until_ms - now_ms : 0;
             c->state = CLIENT_CONNECTING;
-            c->poll_answered = false;
+            c->poll_said = 0;
             c->step_deadline_ms = now_ms + left / (c->resolve.count - c->address);
             return;
         }
@@ -80,7 +81,7 @@ static void resolved(struct client *c, enum resolve_result result, uint64_t now_
         return;
     case RESOLVE_PENDING:
         c->state = CLIENT_RESOLVING;
-        c->poll_answered = false;
+        c->poll_said = 0;
         c->step_deadline_ms = c->connect_until_ms;
         return;
     case RESOLVE_NOT_FOUND:
@@ -100,7 +101,7 @@ void client_start(struct client *c, uint64_t now_ms)
 
 void client_next_resolving(struct client *c, uint64_t now_ms)
 {
-    if (c->poll_answered) {
+    if (c->poll_said != 0) {
         resolved(c, resolve_finish(&c->resolve), now_ms);
     } else if (now_ms >= c->step_deadline_ms) {
         resolve_cancel(&c->resolve);
@@ -118,12 +119,14 @@ static void greet(struct client *c, uint64_t now_ms)
 
 void client_next_connecting(struct client *c, uint64_t now_ms)
 {
-    int error = ETIMEDOUT;
+    int error = c->poll_said == 0 ? ETIMEDOUT : 0;
     socklen_t error_len = sizeof error;
 
-    if (!c->poll_answered && now_ms < c->step_deadline_ms)
+    if (c->poll_said == 0 && now_ms < c->step_deadline_ms)
         return;
-    if (c->poll_answered && getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0)
+    /* A connection that failed has more to say than that it can be written to. */
+    if ((c->poll_said & ~POLLOUT) &&
+        getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0)
         error = errno;
     if (error == 0) {
         greet(c, now_ms);

@@ -233,7 +233,8 @@ int session_start(struct session *s, uint64_t now_ms)
         .client_id = conf->mode == STS_COLLECTOR ? derived_id : NULL,
         .subscribe = s->use.receive || session_has_sts(s),
         .quick = session_has_sts(s),
-        .single = s->use.early && !s->use.many && !session_has_sts(s) && !conf->spool.set,
+        .single = s->use.early && !s->use.many && !session_has_sts(s) &&
+                  !(conf->spool.set && spool_in_use(&s->use.keyring->spool)),
         .patient = s->use.patient,
         .early = s->use.early && !session_has_sts(s),
         .forget = conf->qos == 2 && !conf->clean_session && (s->use.early || session_has_sts(s)),
