@@ -56,7 +56,7 @@ static int open_store(struct keyring *k, const struct conf *conf, bool alone, st
     return EX_SOFTWARE;
 }
 
-int keyring_load(struct keyring *k, struct conf *conf, bool alone, struct log *log)
+int keyring_load(struct keyring *k, struct conf *conf, struct log *log)
 {
     int status = EX_OK;
 
@@ -69,8 +69,15 @@ int keyring_load(struct keyring *k, struct conf *conf, bool alone, struct log *l
         status = load_peers(k, conf, log);
     crypto_wipe(&conf->psk, sizeof conf->psk);
     crypto_wipe(&conf->psk_bytes, sizeof conf->psk_bytes);
-    if (status == EX_OK)
-        status = open_store(k, conf, alone, log);
+    if (status != EX_OK)
+        keyring_wipe(k);
+    return status;
+}
+
+int keyring_open_state(struct keyring *k, const struct conf *conf, bool alone, struct log *log)
+{
+    const int status = conf->cipher == STS_CHACHAPOLY ? open_store(k, conf, alone, log) : EX_OK;
+
     if (status != EX_OK)
         keyring_wipe(k);
     return status;

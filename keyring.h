@@ -22,12 +22,16 @@ struct keyring {
     };
 };
 
-/* Reads the key file, the peers and the state file that `conf` names; nothing where the mode needs
- * none. The psk of `conf` is taken out of it. `alone`: other runs are kept out of a sender's state
- * file (store_hold). Says what is wrong in one log line, and returns the exit status (keys.h,
- * peers_file.h, store.h); 0: all is there. */
-int keyring_load(struct keyring *keyring, struct conf *conf, bool alone, struct log *log)
+/* Reads the key file and the peers that `conf` names; nothing where the mode needs none. The psk of
+ * `conf` is taken out of it. Says what is wrong in one log line, and returns the exit status
+ * (keys.h, peers_file.h); 0: all is there. */
+int keyring_load(struct keyring *keyring, struct conf *conf, struct log *log)
     __attribute__((warn_unused_result));
+
+/* Then the state file; on its own, for signals_open has to come first. `alone`: other runs are kept
+ * out of a sender's file (store_hold). Returns as store.h says. */
+int keyring_open_state(struct keyring *keyring, const struct conf *conf, bool alone,
+                       struct log *log) __attribute__((warn_unused_result));
 
 /* Wipes every secret and closes the state file. */
 void keyring_wipe(struct keyring *keyring);

@@ -257,16 +257,10 @@ static int run_oneshot(void)
     };
     int status = load_conf(&app.conf, app.options.config, &app.options, &app.log);
 
-    if (app.conf.state.set || app.conf.spool.set)
-        signals_ignore_file_limit();
     if (status == EX_OK)
         status = check_topics(&app.options, &app.conf);
     if (status == EX_OK)
-        status = keyring_load(&keyring, &app.conf,
-                              app.options.action == ACTION_SEND_LINES && !app.conf.spool.set,
-                              &app.log);
-    if (status == EX_TEMPFAIL && app.conf.spool.set)
-        status = EX_CANTCREAT;  /* 75 would say that the message is in the spool */
+        status = keyring_load(&keyring, &app.conf, &app.log);
     if (status != EX_OK)
         return status;
     run.signals_fd = signals_open(false);
@@ -274,6 +268,13 @@ static int run_oneshot(void)
         log_error(&app.log, "the system gives no signalfd");
         return EX_OSERR;
     }
+    status = keyring_open_state(&keyring, &app.conf,
+                                app.options.action == ACTION_SEND_LINES && !app.conf.spool.set,
+                                &app.log);
+    if (status == EX_TEMPFAIL && app.conf.spool.set)
+        status = EX_CANTCREAT;  /* 75 would say that the message is in the spool */
+    if (status != EX_OK)
+        return status;
     if (app.options.give_up_s)
         run.give_up_ms = clock_monotonic_ms() + (uint64_t)app.options.give_up_s * 1000;
     status = app.options.action == ACTION_RECEIVE ? recv_run(&run, &app.room.oneshot)

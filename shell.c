@@ -351,7 +351,6 @@ int shell_run(struct shell *shell, struct session *session, struct keyring *keyr
     shell->unsent_until_ms = UINT64_MAX;
     shell->program.output = -1;
     shell->out_is_terminal = isatty(STDOUT_FILENO);
-    signals_ignore_file_limit();
     shell->signals = signals_open(true);
     if (shell->signals < 0) {
         log_error(log, "no signals to poll for: %s", strerror(errno));

@@ -75,7 +75,9 @@ void shell_start(struct shell *shell, const char *file, uint64_t now_ms)
     if (status == EX_OK)
         status = check_conf(shell);
     if (status == EX_OK)
-        status = keyring_load(shell->keyring, conf, false, shell->log);
+        status = keyring_load(shell->keyring, conf, shell->log);
+    if (status == EX_OK)
+        status = keyring_open_state(shell->keyring, conf, false, shell->log);
     if (status == EX_OK) {
         session_init(shell->session, &use);
         if (session_start(shell->session, now_ms) < 0)

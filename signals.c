@@ -8,6 +8,7 @@
 int signals_open(bool children)
 {
     sigset_t set;
+    int fd;
 
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
@@ -17,14 +18,11 @@ int signals_open(bool children)
         sigaddset(&set, SIGCHLD);
         sigaddset(&set, SIGWINCH);
     }
-    if (sigprocmask(SIG_BLOCK, &set, NULL) < 0 || signal(SIGPIPE, SIG_IGN) == SIG_ERR)
-        return -1;
-    return signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
-}
-
-void signals_ignore_file_limit(void)
-{
-    (void)signal(SIGXFSZ, SIG_IGN);
+    fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    /* Blocked and not read: these come with an error of the write, which says all. */
+    sigaddset(&set, SIGPIPE);
+    sigaddset(&set, SIGXFSZ);
+    return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -1 : fd;
 }
 
 int signals_read(int fd, bool *typed)

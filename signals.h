@@ -4,12 +4,11 @@
 
 #include <stdbool.h>
 
-/* Blocks SIGINT, SIGTERM and SIGHUP (with `children` SIGCHLD and SIGWINCH too), ignores SIGPIPE,
- * and returns a descriptor to poll for input; -1 and errno when the system has none. */
+/* Blocks SIGINT, SIGTERM and SIGHUP (with `children` SIGCHLD and SIGWINCH too), and returns a
+ * descriptor to poll for them; -1 and errno when the system has none. Blocks SIGPIPE and SIGXFSZ as
+ * well: a reader that went, and a file that would grow over a limit (ulimit -f), are errors of the
+ * write, not our end. */
 int signals_open(bool children);
-
-/* A file that would grow over a limit (ulimit -f) is an error of the write, not our end. */
-void signals_ignore_file_limit(void);
 
 /* The next signal that came, or 0 when there is none. `typed`, where not NULL: whether it was a key
  * of the terminal (Ctrl-C) that made it. */

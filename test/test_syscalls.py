@@ -84,8 +84,6 @@ close           any                 EINTR,EIO,ENOSPC                        =
 mprotect        -                   EINVAL,ENOMEM,EACCES                    =
 prctl           -                   EINVAL                                  =
 rt_sigprocmask  -                   EINVAL                                  71
-rt_sigaction    SIGXFSZ             EINVAL                                  =
-rt_sigaction    SIGPIPE             EINVAL                                  71
 signalfd4       -                   EMFILE,ENOMEM                           71
 getrandom       -                   EINTR                                   =
 getrandom       -                   ENOSYS                                  70,71,kept:=
@@ -204,8 +202,6 @@ def whats_of(call, arguments, files_before):
         return ["folder"] if path in (".", "./") else whats_of_file(path, path in files_before)
     if call == "close":
         return ["any"]
-    if call == "rt_sigaction":
-        return [arguments.split(",")[0]]
     if call in ("fcntl", "flock") and re.search("F_UNLCK|LOCK_UN", arguments):
         return ["unlock"]
     if call == "fcntl":
