@@ -278,6 +278,18 @@ static int begin_file(struct store *store, enum store_kind kind)
     return store_cannot_write(store, store->file);
 }
 
+bool store_is_senders(const struct store *store)
+{
+    uint8_t blocks[2 * STORE_BLOCK_BYTES], header[STORE_BLOCK_BYTES];
+
+    if (files_read_at(store->fd, blocks, sizeof blocks, 0) != (ssize_t)sizeof blocks)
+        return false;
+    put_header(store, STORE_SENDER, header);
+    finish_block(store, 0, header);
+    return memcmp(blocks, header, sizeof header) == 0 &&
+           store_block_good(store, 1, blocks + STORE_BLOCK_BYTES);
+}
+
 int store_read_or_begin(struct store *store, enum store_kind kind)
 {
     struct stat status;

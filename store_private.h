@@ -47,6 +47,10 @@ void store_put_sender(uint8_t block[STORE_BLOCK_BYTES], uint64_t id);
 int store_read_last(const struct store *store, uint64_t *last)
     __attribute__((warn_unused_result));
 
+/* Whether all of the file is whole and this sender's, with store->records; it need not be locked.
+ * False may be another run that writes it just now. */
+bool store_is_senders(const struct store *store) __attribute__((warn_unused_result));
+
 /* Whether the file says that it is a collector's; it need not be locked. */
 bool store_is_collectors(const struct store *store);
 

@@ -50,6 +50,9 @@ int store_open_sender(struct store *store, const char *file, const uint8_t own_p
 
     if (!file || status != EX_OK)
         return status;
+    store->records = 1;
+    if (store_is_senders(store))
+        return EX_OK;       /* what it says is read when an id is drawn, with the lock */
     status = lock(store);
     if (status == EX_OK)
         status = store_read_or_begin(store, STORE_SENDER);

@@ -67,7 +67,9 @@ read            socket              EAGAIN+                                 =,aw
 read            socket              ECONNRESET+                             =,away,75
 read            signals             EINTR,EAGAIN                            =
 pread64         state               EINTR                                   =
-pread64         state               EIO                                     66
+pread64         collectors-state    EIO                                     66
+# The first look at it is taken without the lock, and what fails there is done again with it.
+pread64         senders-state       EIO                                     =,66
 pwrite64        state               EINTR                                   =
 pwrite64        state               EIO,ENOSPC,EDQUOT,ENOSPC+               74
 fdatasync       state               EINTR                                   =
