@@ -468,7 +468,5 @@ int send_run(struct oneshot *run, union oneshot_bytes *bytes)
     spooler_open(&send.spooler, run->conf, run->session);
     send.patience_ms = clock_monotonic_ms() + timeout_ms;
     run_session(&send);
-    status = result(&send);
-    spool_close(send.spooler.spool);
-    return status;
+    return result(&send);   /* the spool is closed by the end of the program, which comes now */
 }

@@ -40,8 +40,6 @@ static int cannot_open(const struct spool *s)
 
 static int open_or_make(struct spool *s)
 {
-    struct stat status;
-
     s->fd = files_open(s->file, O_RDWR);
     if (s->fd < 0 && errno == ENOENT) {
         s->fd = files_make(s->file);
@@ -53,12 +51,7 @@ static int open_or_make(struct spool *s)
         }
         s->fd = files_open(s->file, O_RDWR);      /* another run was faster */
     }
-    if (s->fd < 0 || fstat(s->fd, &status) != 0)
-        return cannot_open(s);
-    if (S_ISREG(status.st_mode))
-        return EX_OK;
-    log_error(s->log, "%s is not a file", s->file);
-    return EX_CONFIG;
+    return s->fd < 0 ? cannot_open(s) : EX_OK;
 }
 
 int spool_open(struct spool *s, const char *file, uint32_t size_max, struct log *log)
@@ -246,27 +239,39 @@ static int read_header(struct spool *s, uint64_t size)
 
 /* ---- looking ---- */
 
-/* With the lock. */
-static int look(struct spool *s)
+/* How long the file is; an empty one needs no further look. */
+static int look_at_size(struct spool *s, uint64_t *size)
 {
     struct stat status;
-    int result;
 
     if (fstat(s->fd, &status) != 0)
         return spool_cannot(s, "read");
+    if (!S_ISREG(status.st_mode)) {
+        log_error(s->log, "%s is not a file", s->file);
+        return EX_CONFIG;
+    }
     if (status.st_nlink == 0) {
         log_error(s->log, "%s was removed meanwhile", s->file);
         return EX_IOERR;
     }
-    s->fresh = status.st_size == 0;
-    if (s->fresh) {
+    *size = (uint64_t)status.st_size;
+    s->fresh = *size == 0;
+    if (s->fresh)
         forget_all(s);
-        return EX_OK;
-    }
-    result = read_header(s, (uint64_t)status.st_size);
-    if (result == EX_OK && !s->fresh)
-        result = spool_walk(s, (uint64_t)status.st_size);
-    return result;
+    return EX_OK;
+}
+
+/* With the lock. */
+static int look(struct spool *s)
+{
+    uint64_t size;
+    int status = look_at_size(s, &size);
+
+    if (status == EX_OK && !s->fresh)
+        status = read_header(s, size);
+    if (status == EX_OK && !s->fresh)
+        status = spool_walk(s, size);
+    return status;
 }
 
 static int lock_and_look(struct spool *s)
@@ -284,10 +289,15 @@ static int lock_and_look(struct spool *s)
     return status;
 }
 
+/* That a spool is empty shows without the lock, and with it would be no truer a moment later. */
 int spool_look(struct spool *s)
 {
-    const int status = lock_and_look(s);
+    uint64_t size;
+    int status = look_at_size(s, &size);
 
+    if (status != EX_OK || s->fresh)
+        return status;
+    status = lock_and_look(s);
     if (status == EX_OK)
         unlock(s);
     return status;

@@ -64,7 +64,7 @@ struct spool_record {
 /* Opens the file, and makes it (mode 0600, empty, its folder synced) where it is not there, so that
  * a spool which cannot be written shows before it is needed. Reads nothing yet. `file` and `log`
  * are kept by reference. Returns 0; EX_CANTCREAT (73) cannot be made; EX_NOPERM (77), EX_NOINPUT
- * (66) cannot be opened; EX_CONFIG (78) no plain file. After an error s->fd is -1. */
+ * (66) cannot be opened; EX_CONFIG (78) a folder. After an error s->fd is -1. */
 int spool_open(struct spool *s, const char *file, uint32_t size_max, struct log *log)
     __attribute__((warn_unused_result));
 
@@ -74,8 +74,8 @@ int spool_claim(struct spool *s) __attribute__((warn_unused_result));
 
 /* Learns what is in the file: at first all of it, then what other runs have appended. Cuts off an
  * unfinished end. Sets head and next the first time, end and last_id each time. Returns 0;
- * EX_CONFIG (78) its header is damaged or of another version: nothing was touched; EX_IOERR (74)
- * cannot be read, cut or locked, or was removed. */
+ * EX_CONFIG (78) it is no plain file, or its header is damaged or of another version: nothing was
+ * touched; EX_IOERR (74) cannot be read, cut or locked, or was removed. */
 int spool_look(struct spool *s) __attribute__((warn_unused_result));
 
 /* Begins a record: takes the lock, looks, makes sure of the room, and points `payload` at the
