@@ -4,6 +4,7 @@
 # make unit     the unit tests alone, built but not run: build/test/test_*
 # make ct       the programs of the constant-time test, built but not run
 # make bench    what sts costs beside mosquitto's clients; SHORT=1: a smoke run
+# make instructions     counts instructions anew, for test/instructions
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
 # make fuzz-coverage    which lines of the parsers the fuzz corpora reach; V=1: the others
@@ -79,8 +80,8 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench ct fault fuzz fuzzers fuzz-coverage fuzz-merge prove size clean \
-    check-clang FORCE
+.PHONY: all unit test demo bench instructions ct fault fuzz fuzzers fuzz-coverage fuzz-merge prove \
+    size clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -326,6 +327,12 @@ bench:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)script/bench $(B)
+
+# What test/test_instructions.py holds the program against.
+instructions:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)STS_DEBUG='$(B)/sts.debug' $(PYTHON) test/test_instructions.py --renew
 
 fault:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
