@@ -1,4 +1,5 @@
 # make          build/sts
+# make ARCH=armv7       build/armv7/sts; the others are in script/architectures
 # make demo     the whole thing at work, against a broker of its own
 # make test     every test; ends with "N passed, N failed"
 # make unit     the unit tests alone, built but not run: build/test/test_*
@@ -29,16 +30,42 @@ ifeq ($(origin CC),default)
 CC := musl-gcc
 endif
 NATIVE_CC ?= gcc
+ARCH :=             # armv7 ...: build/armv7/sts, for that machine; see script/architectures
 
 # A comment behind a value leaves blanks in it.
+override ARCH := $(strip $(ARCH))
 override SEED := $(strip $(SEED))
 override RESOLVER := $(strip $(RESOLVER))
 override MBEDTLS := $(patsubst %/,%,$(strip $(MBEDTLS)))
 Q := $(if $(filter 1,$(V)),,@)
 
+# ---- other architectures: Debian's cross compiler, with musl under deps/ ----
+
+TEST_SANITIZE := -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+ifeq ($(ARCH),)
+B := build
+DEPS := build
+KERNEL_CC := $(NATIVE_CC)
+else
+B := build/$(ARCH)
+DEPS := cross
+MUSL := deps/musl-1.2.3-1-$(ARCH)
+CMOCKA := deps/cmocka-1.1.5
+# Debian's name, prefix of the compiler, emulator, flags
+ARCH_ROW := $(shell awk '$$1 == "$(ARCH)" { $$1 = ""; print }' script/architectures)
+ifeq ($(ARCH_ROW),)
+$(error ARCH=$(ARCH): not in script/architectures)
+endif
+KERNEL_CC := $(word 2,$(ARCH_ROW))-gcc
+CC := $(KERNEL_CC) -specs=$(MUSL)/lib/musl-gcc.specs $(wordlist 4,9,$(ARCH_ROW))
+STRIP := $(word 2,$(ARCH_ROW))-strip
+# The tests run under an emulator, where the sanitizers do not.
+NATIVE_CC := $(CC) -static -isystem $(CMOCKA)/include -L $(B)/test
+TEST_SANITIZE :=
+endif
+
 # ---- the program ----
 
-B := build
 T := $(B)/test
 SRC := $(sort $(wildcard *.c))
 
@@ -65,7 +92,7 @@ EVEREST_FLAGS := -O2 -fpeel-loops -fno-inline-functions \
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wswitch-enum -Wundef -Wpointer-arith -Wwrite-strings -Werror
-BASE := -std=c11 -D_GNU_SOURCE= -iquote . $(DEFINES)
+BASE := -std=c11 -D_GNU_SOURCE= -iquote . -idirafter $(B)/include $(DEFINES)
 
 HARDEN := -fPIE -fstack-protector-strong
 SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
@@ -98,7 +125,7 @@ $(B)/sts: $(B)/sts.debug
 	$(if $(Q),@echo "  STRIP $@")
 	$(Q)$(STRIP) -R .comment -o $@ $<
 
-$(B)/%.o: %.c $(B)/flags | $(B)/deps
+$(B)/%.o: %.c $(B)/flags | $(B)/include
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(BASE) $(WARN) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -122,8 +149,16 @@ $(B)/flags: FORCE
 
 # The tools, and Mbed TLS. Looked after again whenever its source is not there.
 $(B)/deps: script/deps $(B)/flags $(if $(wildcard $(MBEDTLS)/include/mbedtls/build_info.h),,FORCE)
-	$(Q)MBEDTLS='$(MBEDTLS)' script/deps build
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps $(DEPS)
 	@touch $@
+
+# linux/, asm/ and asm-generic/ of the kernel, and no other header of the folders they are in: those
+# of another C library are there, too.
+$(B)/include: $(B)/deps
+	@mkdir -p $@
+	$(Q)echo '#include <linux/types.h>' | $(KERNEL_CC) -M -x c - | tr -s ' \\' '\n\n' | \
+	    sed -En 's,(/(linux|asm|asm-generic))/[^/]*$$,\1,p' | sort -u | \
+	    while read -r folder; do ln -sfn "$$folder" $@/; done
 
 $(MBEDTLS_SRC:%=$(MBEDTLS)/%): | $(B)/deps ;
 
@@ -135,8 +170,7 @@ TEST_SRC := $(filter-out test/test_sts1%,$(TEST_SRC))
 endif
 TEST_BIN := $(TEST_SRC:test/%.c=$(T)/%)
 TEST_LIB := $(T)/libsts.a
-TEST_CFLAGS := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined \
-    -fno-sanitize-recover=all
+TEST_CFLAGS := -O1 -g $(TEST_SANITIZE)
 # gcc sees conversions that are not there in what UBSan adds; `make` and clang look for them anyway.
 TEST_WARN := $(filter-out -Wconversion,$(WARN))
 TEST_OBJ := $(patsubst %.c,$(T)/%.o,$(filter-out main.c,$(SRC)))
@@ -161,6 +195,21 @@ $(T)/test_%: $(T)/test_%.o $(TEST_LIB)
 $(T)/test_%.o: test/test_%.c $(T)/flags $(VECTORS)
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(NATIVE_CC) $(BASE) -iquote $(T) $(TEST_WARN) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Whatever the tests are linked with on another machine's kind is built for it.
+ifneq ($(ARCH),)
+$(TEST_BIN): $(T)/libcmocka.a
+
+$(T)/libcmocka.a: $(CMOCKA)/src/cmocka.c $(T)/flags
+	$(if $(Q),@echo "  CC    $(notdir $<)")
+	$(Q)$(NATIVE_CC) -O1 -DHAVE_INTTYPES_H -DHAVE_SIGNAL_H -DHAVE_STRINGS_H -DHAVE_STRSIGNAL \
+	    -DHAVE_SIGLONGJMP -DHAVE_CLOCK_REALTIME -DHAVE_STRUCT_TIMESPEC \
+	    -DHAVE_GCC_THREAD_LOCAL_STORAGE -c -o $(T)/cmocka.o $<
+	$(Q)rm -f $@
+	$(Q)ar rcs $@ $(T)/cmocka.o
+
+$(CMOCKA)/src/cmocka.c: | $(B)/deps ;
+endif
 
 $(TEST_LIB): $(TEST_OBJ) $(TEST_MBEDTLS_OBJ)
 	$(Q)rm -f $@
