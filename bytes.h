@@ -71,6 +71,22 @@ static inline const uint8_t *rd_take(struct rd *r, size_t n)
     return taken;
 }
 
+/* The same as a view, which is empty if fewer are left. */
+static inline struct bytes rd_bytes(struct rd *r, size_t n)
+{
+    const uint8_t *p = rd_take(r, n);
+
+    return (struct bytes){p, p ? n : 0};
+}
+
+/* Takes `n` bytes and says whether they are there and are these. */
+static inline bool rd_is(struct rd *r, const void *these, size_t n)
+{
+    const uint8_t *p = rd_take(r, n);
+
+    return p && memcmp(p, these, n) == 0;
+}
+
 static inline uint8_t rd_u8(struct rd *r)
 {
     const uint8_t *b = rd_take(r, 1);

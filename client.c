@@ -131,7 +131,7 @@ static uint64_t draw_wait(struct client *c)
     c->backoff_ms = bound * 2 < CLIENT_BACKOFF_MAX_MS ? bound * 2 : CLIENT_BACKOFF_MAX_MS;
     if (crypto_random(random, sizeof random) < 0)
         return bound;
-    return bound / 2 + bound * (uint64_t)(random[0] << 8 | random[1]) / (2 * 65536);
+    return bound / 2 + bound * (uint64_t)(random[0] << 8 | random[1]) / 65536 / 2;
 }
 
 static void drop_connection(struct client *c)

@@ -290,11 +290,12 @@ static void take_written(struct client *c, const struct parts *parts, size_t n, 
 static ssize_t send_parts(int fd, const struct parts *parts)
 {
     struct iovec bytes[GATHER_MAX];
-    struct msghdr message = {.msg_iov = bytes};
+    struct msghdr message = {0};
     ssize_t n;
 
     for (size_t i = 0; i < parts->count; i++)
         bytes[i] = parts->list[i].bytes;
+    message.msg_iov = bytes;
     message.msg_iovlen = (__typeof__(message.msg_iovlen))parts->count;
     do {
         n = sendmsg(fd, &message, MSG_NOSIGNAL);

@@ -197,7 +197,7 @@ static int take_peer(const struct conf_entry *e)
     return 0;
 }
 
-/* The kind and the range of each key. */
+/* The kind and the range of each key. NOLINTNEXTLINE(readability-function-size): a table */
 static int take_value(const struct conf_entry *e)
 {
     struct conf *conf = e->conf;
@@ -361,7 +361,7 @@ static struct bytes next_line(struct rd *in)
 {
     const uint8_t *newline = memchr(in->p, '\n', rd_left(in));
     size_t len = newline ? (size_t)(newline - in->p) : rd_left(in);
-    struct bytes line = {rd_take(in, len), len};
+    struct bytes line = rd_bytes(in, len);
 
     if (newline)
         (void)rd_u8(in);

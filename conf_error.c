@@ -108,10 +108,11 @@ int conf_fail(const struct conf_entry *e, enum conf_subject subject, const char 
  * forgotten. So the first word alone is shown, and no more of it than a key can have. */
 int conf_fail_unknown(const struct conf_entry *e, struct bytes name)
 {
+    static const char blanks[] = {' ', '\t', '\r'};
     struct wr out = begin_error(e);
     size_t len = 0;
 
-    while (len < name.len && !memchr(" \t\r", name.p[len], 3))
+    while (len < name.len && !memchr(blanks, name.p[len], sizeof blanks))
         len++;
     fmt(&out, "unknown key \"");
     put_start(&out, slice(name, 0, len), NAME_SHOWN_BYTES);

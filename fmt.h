@@ -13,7 +13,7 @@
 /* Writes the formatted text without a terminating zero. Text that does not fit is cut at the end of
  * the room, and `out` becomes bad. */
 void fmt(struct wr *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void fmt_v(struct wr *out, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+void fmt_v(struct wr *out, const char *format, va_list list) __attribute__((format(printf, 2, 0)));
 
 /* Writes `ms` since 1970 as UTC: "2026-11-23", `separator`, "14:30:36.181". For years 1970..9999;
  * a time outside is written as the nearest end. */

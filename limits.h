@@ -89,7 +89,7 @@
 /* Handshake messages read: junk costs one X25519 each, an authentic INITREQ five with its answer.
  * A burst is what can be pending; after it 8 a second, which a flood shares with honest masters. */
 #define STS2_HANDSHAKES_BURST 8
-#define STS2_HANDSHAKE_EVERY_MS 125
+#define STS2_HANDSHAKE_EVERY_MS UINT64_C(125)
 #define PUSH_WINDOW_IDS 32          /* ids above the floor that a collector remembers of one key */
 
 /* ---- Mbed TLS's buffer allocator (bignum and curve arithmetic of secp256k1) ---- */

@@ -243,11 +243,6 @@ static bool remaining_length_ok(const struct mqtt_header *header)
     return header->remaining_length == least || (rule->open && header->remaining_length > least);
 }
 
-static struct bytes take_bytes(struct rd *r, size_t len)
-{
-    return (struct bytes){rd_take(r, len), len};
-}
-
 /* In 3.1 the first byte is reserved and not used (MQTT V3.1, section 3.2). */
 static int read_connack(enum mqtt_version version, struct mqtt_packet *packet, struct rd *r)
 {
@@ -273,9 +268,9 @@ static int read_publish(uint8_t flags, struct mqtt_packet *packet, struct rd *r)
     publish->qos = publish_qos(flags);
     publish->dup = flags & MQTT_FLAG_DUP;
     publish->retain = flags & PUBLISH_RETAIN;
-    publish->topic = take_bytes(r, rd_be16(r));
+    publish->topic = rd_bytes(r, rd_be16(r));
     publish->packet_id = publish->qos > 0 ? rd_be16(r) : 0;
-    publish->payload = take_bytes(r, rd_left(r));
+    publish->payload = rd_bytes(r, rd_left(r));
     if (r->bad)
         return MQTT_ERR_SIZE; /* section 3.3.2: the topic ends behind the packet */
     if (publish->qos > 0 && publish->packet_id == 0)

@@ -13,16 +13,16 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 void relro_protect(void)
 {
-    const uintptr_t base = (uintptr_t)&__ehdr_start;
-    const uintptr_t page_mask = ~((uintptr_t)getauxval(AT_PAGESZ) - 1);
+    char *base = (char *)&__ehdr_start;     /* the kernel puts it at the start of a page */
+    const size_t page_mask = ~((size_t)getauxval(AT_PAGESZ) - 1);
     const ElfW(Phdr) *segment = (const ElfW(Phdr) *)(base + __ehdr_start.e_phoff);
 
     for (size_t i = 0; i < __ehdr_start.e_phnum; i++, segment++) {
         if (segment->p_type != PT_GNU_RELRO)
             continue;
         /* A page that it shares with data behind it stays writable. */
-        const uintptr_t start = (base + segment->p_vaddr) & page_mask;
-        const uintptr_t end = (base + segment->p_vaddr + segment->p_memsz) & page_mask;
-        (void)mprotect((void *)start, end - start, PROT_READ);
+        const size_t start = segment->p_vaddr & page_mask;
+        const size_t end = (segment->p_vaddr + segment->p_memsz) & page_mask;
+        (void)mprotect(base + start, end - start, PROT_READ);
     }
 }

@@ -175,12 +175,12 @@ static int take_header(struct spool *s, uint64_t capacity, uint64_t head)
 static int check_header(struct spool *s, const uint8_t block[SPOOL_HEADER_BYTES])
 {
     struct rd in = rd_over(block, BODY_BYTES);
-    const uint8_t *its_magic = rd_take(&in, sizeof magic);
+    const bool is_ours = rd_is(&in, magic, sizeof magic);
     const uint16_t version = rd_be16(&in);
     const uint64_t capacity = rd_be64(&in), head = rd_be64(&in);
     uint8_t sum[SPOOL_SUM_BYTES];
 
-    if (memcmp(its_magic, magic, sizeof magic) != 0)
+    if (!is_ours)
         return damaged(s, "it does not begin as a spool does");
     if (version != VERSION) {
         log_error(s->log, "%s is of another version of sts (%u)", s->file, version);

@@ -79,9 +79,7 @@ void spool_finish_record(struct spool *s, uint64_t id)
 
 static bool begins_here(struct rd *head, uint64_t position)
 {
-    const uint8_t *its_mark = rd_take(head, MARK_BYTES);
-
-    return memcmp(its_mark, mark, MARK_BYTES) == 0 && rd_be64(head) == position;
+    return rd_is(head, mark, MARK_BYTES) && rd_be64(head) == position;
 }
 
 /* What the head of a record says; its bytes need not be there, but have their places in
@@ -224,7 +222,7 @@ static int cut_off(struct spool *s, uint64_t count)
  * emptied the spool, or cut it, and may have begun another record at the same place. */
 static int is_known(struct spool *s, bool *known)
 {
-    struct spool_record record;
+    struct spool_record record = {0};
     int status = EX_UNAVAILABLE;
 
     *known = s->end == s->head;
@@ -259,7 +257,7 @@ static int next_in_walk(struct spool *s, uint64_t size, bool known, struct spool
 
 static int walk(struct spool *s, uint64_t size, bool known)
 {
-    struct spool_record record;
+    struct spool_record record = {0};
     int status;
 
     while ((status = next_in_walk(s, size, known, &record)) == EX_OK) {

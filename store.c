@@ -102,15 +102,14 @@ int store_read_last(const struct store *store, uint64_t *last)
     uint8_t block[STORE_BLOCK_BYTES] = {0};
     struct rd in = rd_over(block, STORE_BODY_BYTES);
     ssize_t len = files_read_at(store->fd, block, sizeof block, store_offset(1));
-    const uint8_t *mark = rd_take(&in, sizeof sender_mark);
+    const bool is_sender = rd_is(&in, sender_mark, sizeof sender_mark);
 
     if (len < 0)
         return store_cannot_read(store);
     *last = rd_be64(&in);
     if ((size_t)len < sizeof block || !store_block_good(store, 1, block))
         return store_damaged(store, "record 1 has a wrong checksum");
-    if (memcmp(mark, sender_mark, sizeof sender_mark) != 0 || *last > STS_ID_MAX ||
-        !store_rest_zero(&in))
+    if (!is_sender || *last > STS_ID_MAX || !store_rest_zero(&in))
         return store_damaged(store, "record 1 is no id");
     return EX_OK;
 }
@@ -164,12 +163,12 @@ static int check_header(struct store *store, enum store_kind kind, const uint8_t
 {
     struct store named = {0};
     struct rd in = rd_over(block, STORE_BODY_BYTES);
-    const uint8_t *mark = rd_take(&in, sizeof magic);
+    const bool is_ours = rd_is(&in, magic, sizeof magic);
     const uint16_t version = rd_be16(&in), its_kind = rd_be16(&in);
     const uint32_t records = rd_be32(&in);
     const uint8_t *key = rd_take(&in, 32);
 
-    if (memcmp(mark, magic, sizeof magic) != 0)
+    if (!is_ours || !key)
         return store_damaged(store, "it does not begin as a state file does");
     if (version != VERSION)
         return other_version(store, version);
@@ -220,11 +219,10 @@ bool store_is_collectors(const struct store *store)
     uint8_t block[STORE_BLOCK_BYTES] = {0};
     struct rd in = rd_over(block, STORE_BODY_BYTES);
     const ssize_t len = files_read_at(store->fd, block, sizeof block, 0);
-    const uint8_t *mark = rd_take(&in, sizeof magic);
+    const bool is_ours = rd_is(&in, magic, sizeof magic);
 
     (void)rd_be16(&in);
-    return len == (ssize_t)sizeof block && memcmp(mark, magic, sizeof magic) == 0 &&
-           rd_be16(&in) == STORE_COLLECTOR;
+    return len == (ssize_t)sizeof block && is_ours && rd_be16(&in) == STORE_COLLECTOR;
 }
 
 /* ---- opening ---- */

@@ -57,16 +57,16 @@ static int read_record(const struct store *store, uint32_t number, const uint8_t
                        const uint8_t **key, struct push_window *window)
 {
     struct rd in = rd_over(block, STORE_BODY_BYTES);
-    const uint8_t *mark = rd_take(&in, STORE_MARK_BYTES);
 
+    (void)rd_take(&in, STORE_MARK_BYTES);
     *key = NULL;
-    if (memcmp(mark, removed_mark, sizeof removed_mark) == 0)
+    if (memcmp(block, removed_mark, sizeof removed_mark) == 0)
         return EX_OK;
     if (!store_block_good(store, number, block))
         return bad_record(store, number, "has a wrong checksum");
     *key = rd_take(&in, 32);
     push_window_read(window, &in);
-    if (in.bad || memcmp(mark, key_mark, sizeof key_mark) != 0 || !store_rest_zero(&in))
+    if (in.bad || memcmp(block, key_mark, sizeof key_mark) != 0 || !store_rest_zero(&in))
         return bad_record(store, number, "is no push window");
     return EX_OK;
 }

@@ -91,7 +91,7 @@ static int read_commit(const struct store *store, uint32_t number, struct commit
     if (len < 0)
         return store_cannot_read(store);
     if (len < (ssize_t)sizeof commit->block || !store_block_good(store, number, commit->block) ||
-        memcmp(rd_take(&in, sizeof commit_mark), commit_mark, sizeof commit_mark) != 0)
+        !rd_is(&in, commit_mark, sizeof commit_mark))
         return EX_OK;
     commit->sequence = rd_be64(&in);
     commit->len = rd_be64(&in);

@@ -31,10 +31,8 @@ static int who_holds(const struct store *store, int error, int tries)
 /* Waits for other senders, but not for ever: signals and -w are not heard meanwhile. */
 static int lock(const struct store *store)
 {
-    int status = EX_OK;
-
     for (int tries = 0; flock(store->fd, LOCK_EX | LOCK_NB) != 0; tries++) {
-        status = who_holds(store, errno, tries);
+        const int status = who_holds(store, errno, tries);
         if (status != EX_OK)
             return status;
         (void)poll(NULL, 0, STORE_LOCK_WAIT_MS);

@@ -229,8 +229,8 @@ static int pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
 static enum sts_event take_initreq(struct sts *s, struct bytes ids, uint64_t now_ms)
 {
     struct rd in = rd_over(ids.p, ids.len);
-    const struct bytes id_master = {rd_take(&in, STS1_ID_CHARS), STS1_ID_CHARS};
-    const struct bytes id_slave = {rd_take(&in, STS1_ID_CHARS), STS1_ID_CHARS};
+    const struct bytes id_master = rd_bytes(&in, STS1_ID_CHARS);
+    const struct bytes id_slave = rd_bytes(&in, STS1_ID_CHARS);
     const bool established = sts_established(s);
 
     if (!rd_end(&in))

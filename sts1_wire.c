@@ -40,12 +40,9 @@ bool sts1_parse(struct sts1_message *m, const uint8_t *clear, size_t len)
 
     if (!colon)
         return false;
-    name.len = (size_t)(colon - clear);
-    name.p = rd_take(&in, name.len);
+    name = rd_bytes(&in, (size_t)(colon - clear));
     (void)rd_u8(&in);
-    m->data.len = rd_left(&in);
-    m->data.p = rd_take(&in, m->data.len);
-    m->data = until_zero(m->data);
+    m->data = until_zero(rd_bytes(&in, rd_left(&in)));
     return type_of(&m->type, name);
 }
 
