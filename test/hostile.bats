@@ -100,10 +100,12 @@ run_row() {
     echo "$result" >"$DIR/$1.status"
 }
 
-# What the broker was told: "1:CONNECT 1:PUBLISH ...".
+# What the broker was told: "1:CONNECT 1:PUBLISH ...", one connection after the other: it reads each
+# in a thread of its own, and may find out about the end of one when the next has begun.
 told() {
     sed -nE -e 's/^\{"conn": ([0-9]+), "recv.*"in": "([A-Z]+)".*"dup": true.*/\1:\2\/dup/p' -e t \
-        -e 's/^\{"conn": ([0-9]+), "recv.*"in": "([A-Z]+)".*/\1:\2/p' "$DIR/$1.jsonl" | paste -sd' '
+        -e 's/^\{"conn": ([0-9]+), "recv.*"in": "([A-Z]+)".*/\1:\2/p' "$DIR/$1.jsonl" |
+        sort -s -t : -k 1,1n | paste -sd' '
 }
 
 told_matches() { # BROKER REGEX
