@@ -3,6 +3,7 @@
 #define TEST_SCRATCH_H
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -71,6 +72,15 @@ static inline void assert_logged(const char *part)
 {
     if (!strstr(log_text(), part))
         fail_msg("logged: \"%s\", not: \"%s\"", log_text(), part);
+}
+
+/* "WHAT: " and the words of this C library for an errno. */
+static inline const char *with_errno(const char *what, int error)
+{
+    static char text[128];
+
+    (void)snprintf(text, sizeof text, "%s: %s", what, strerror(error));
+    return text;
 }
 
 /* One line, and not a second one. */

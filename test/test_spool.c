@@ -323,7 +323,7 @@ static void cannot_be_opened(void **state)
         {"none/spool", "cannot make none/spool: No such file", EX_CANTCREAT},
         {"folder", "cannot open folder: Is a directory", EX_CONFIG},
         {"log/spool", "cannot open log/spool: Not a directory", EX_NOINPUT},
-        {"loop", "cannot open loop: Too many levels", EX_NOINPUT},
+        {"loop", "cannot open loop: ", EX_NOINPUT},
         {"nowhere", "cannot open nowhere: No such file", EX_NOINPUT},
         {"/proc/version", "cannot open /proc/version: ", EX_NOPERM},
     };
@@ -351,7 +351,7 @@ static void cannot_be_opened(void **state)
     fail_call(FSYNC, 0, 1, EIO);
     log_forget();
     assert_int_equal(spool_open(&spool, "spool", 1024, &test_log), EX_CANTCREAT);
-    assert_logged("cannot make spool: Input/output error");
+    assert_logged(with_errno("cannot make spool", EIO));
     assert_int_equal(spool.fd, -1);
 }
 
@@ -1660,7 +1660,7 @@ static void no_room_on_the_disk(void **state)
                     continue;
                 }
                 assert_int_equal(status, EX_IOERR);
-                assert_string_equal(log_text(), "cannot write spool: No space left on device");
+                assert_string_equal(log_text(), with_errno("cannot write spool", ENOSPC));
                 assert_false(spool.failed);
                 failing = NOTHING;
                 log_forget();
@@ -1722,13 +1722,13 @@ static void what_cannot_be_taken_back(void **state)
     fail_call(FTRUNCATE, 0, 1, EIO);
     assert_int_equal(truncate("spool", (off_t)size_now() + 5), 0);
     assert_int_equal(spool_look(&spool), EX_IOERR);
-    assert_logged("cannot cut spool: Input/output error");
+    assert_logged(with_errno("cannot cut spool", EIO));
     assert_int_equal(spool_look(&spool), EX_OK);
     assert_false(spool.failed);
     fail_call(FDATASYNC, 0, 1, EIO);
     log_forget();
     assert_int_equal(spool_sync(&spool), EX_IOERR);
-    assert_string_equal(log_text(), "cannot sync spool: Input/output error");
+    assert_string_equal(log_text(), with_errno("cannot sync spool", EIO));
     assert_int_equal(spool_sync(&spool), EX_IOERR);
     assert_int_equal(try_put(&spool, 2, 10, &(uint64_t){0}), EX_IOERR);
     assert_one_line();

@@ -582,8 +582,8 @@ static void what_failed_stays_so(void **state)
         fail_with = EIO;
         log_forget();
         assert_int_equal(store_sync(&store), EX_IOERR);
-        assert_string_equal(log_text(), call == 0 ? "cannot write out: Input/output error"
-                                                  : "cannot write state: Input/output error");
+        assert_string_equal(log_text(), with_errno(call == 0 ? "cannot write out"
+                                                             : "cannot write state", EIO));
         assert_int_equal(store_sync(&store), EX_IOERR);
         assert_int_equal(take(0, 2), 0);
         assert_int_equal(store_sync(&store), EX_IOERR);
