@@ -1,5 +1,7 @@
 # make          build/sts
 # make ARCH=armv7       build/armv7/sts; the others are in script/architectures
+# make cross    builds for all of them, and tests each under its emulator; ARCHS="armv7 mipsel"
+# make dist     build/dist/sts-VERSION-ARCH for all of them and this machine, with SHA-256 sums
 # make demo     the whole thing at work, against a broker of its own
 # make test     every test; ends with "N passed, N failed"
 # make unit     the unit tests alone, built but not run: build/test/test_*
@@ -31,6 +33,7 @@ CC := musl-gcc
 endif
 NATIVE_CC ?= gcc
 ARCH :=             # armv7 ...: build/armv7/sts, for that machine; see script/architectures
+ARCHS ?= $(shell awk '!/^\#/ { print $$1 }' script/architectures)     # of cross and dist
 
 # A comment behind a value leaves blanks in it.
 override ARCH := $(strip $(ARCH))
@@ -60,8 +63,9 @@ KERNEL_CC := $(word 2,$(ARCH_ROW))-gcc
 CC := $(KERNEL_CC) -specs=$(MUSL)/lib/musl-gcc.specs $(wordlist 4,9,$(ARCH_ROW))
 STRIP := $(word 2,$(ARCH_ROW))-strip
 # The tests run under an emulator, where the sanitizers do not; and with -Os as the program, for
-# with -O1 gcc 12 for ARM loses the upper half of a constant that only one branch returns.
-NATIVE_CC := $(CC) -static -isystem $(CMOCKA)/include -L $(B)/test
+# with -O1 gcc 12 for ARM loses the upper half of a constant that only one branch returns. cmocka
+# would make a uintptr_t of its own.
+NATIVE_CC := $(CC) -static -isystem $(CMOCKA)/include -D_UINTPTR_T_DEFINED -L $(B)/test
 TEST_KIND := -Os
 endif
 
@@ -108,8 +112,8 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench instructions ct fault fuzz fuzzers fuzz-coverage fuzz-merge prove \
-    size clean check-clang FORCE
+.PHONY: all unit test demo bench cross dist instructions ct fault fuzz fuzzers fuzz-coverage \
+    fuzz-merge prove size clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -359,6 +363,26 @@ $(F)/flags: FORCE
 prove:
 	$(Q)script/deps prove
 	$(Q)test/prove/run
+
+# ---- other machines, all of them ----
+
+cross:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)script/deps cross
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)for arch in $(ARCHS); do $(MAKE) --no-print-directory ARCH=$$arch all unit || exit 1; done
+	$(Q)script/cross $(ARCHS)
+
+VERSION := $(shell sed -n 's/^\#define STS_VERSION "\(.*\)"/\1/p' version.h)
+
+dist:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps cross
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)for arch in $(ARCHS); do $(MAKE) --no-print-directory ARCH=$$arch all || exit 1; done
+	$(Q)rm -rf $(B)/dist && mkdir $(B)/dist
+	$(Q)cp $(B)/sts $(B)/dist/sts-$(VERSION)-$$(uname -m)
+	$(Q)for arch in $(ARCHS); do cp $(B)/$$arch/sts $(B)/dist/sts-$(VERSION)-$$arch || exit 1; done
+	$(Q)cd $(B)/dist && sha256sum sts-* >SHA256SUMS && cat SHA256SUMS
 
 # ---- everything at once ----
 

@@ -8,7 +8,7 @@
 # that lead there), OUT, ERR and status (of the last `sts`).
 # shellcheck shell=bash disable=SC2034
 
-ROOT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 STS=${STS:-$ROOT/build/sts}
 [[ $STS == /* ]] || STS=$PWD/$STS
 WAIT_S=${WAIT_S:-30} # bound of every wait: far above what a loaded machine needs

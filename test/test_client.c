@@ -773,7 +773,8 @@ static void the_first_connect_is_tried_once(void **state)
     start((struct client_use){.subscribe = true, .give_up_ms = UINT64_MAX});
     expect_event(CLIENT_EV_FAILED);
     assert_int_equal(event.u.failure.err, CLIENT_ERR_CONNECT);
-    assert_int_equal(event.u.failure.detail, ECONNREFUSED);
+    /* qemu-user gives a MIPS program the number that x86 and ARM have for it. */
+    assert_true(event.u.failure.detail == ECONNREFUSED || event.u.failure.detail == 111);
     broker_listen();
 }
 
