@@ -364,6 +364,17 @@ prove:
 	$(Q)script/deps prove
 	$(Q)test/prove/run
 
+# ---- what bench measures beside the program itself ----
+
+$(B)/bench/crypto: $(B)/bench/crypto.o $(filter-out $(B)/main.o,$(OBJ)) $(MBEDTLS_OBJ)
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS)
+
+$(B)/bench/%.o: test/bench/%.c $(B)/flags | $(B)/include
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(WARN) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
 # ---- other machines, all of them ----
 
 cross:
@@ -399,7 +410,7 @@ demo:
 
 bench:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
-	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(MAKE) --no-print-directory all $(B)/bench/crypto
 	$(Q)script/bench $(B)
 
 # What test/test_instructions.py holds the program against.
