@@ -11,6 +11,7 @@
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
 # make fuzz-coverage    which lines of the parsers the fuzz corpora reach; V=1: the others
+# make lint     gcc -fanalyzer, clang-tidy, cppcheck and shellcheck; see script/lint
 # make prove    proves the parsers and encoders free of undefined behaviour; see doc/proof.md
 # make size     how large the program is, and what makes it so
 # make clean    removes build/ (and leaves deps/)
@@ -113,7 +114,7 @@ OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
 .PHONY: all unit test demo bench cross dist instructions ct fault fuzz fuzzers fuzz-coverage \
-    fuzz-merge prove size clean check-clang FORCE
+    fuzz-merge lint prove size clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -357,6 +358,14 @@ $(F)/flags: FORCE
 	$(shell mkdir -p $(@D))$(file >$@.new,$(CLANG) $(BASE) $(WARN) $(FUZZ_CFLAGS) $(FUZZ_LINK) \
 	    $(MBEDTLS) $(SRC))
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# ---- analyzers ----
+
+lint:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory $(B)/include
+	$(Q)for with in gcc clang-tidy cppcheck shellcheck; do \
+	    MBEDTLS='$(MBEDTLS)' script/lint $$with || exit 1; done
 
 # ---- proof: Frama-C/Eva ----
 

@@ -431,7 +431,7 @@ static void discard_input(struct client *c, uint64_t now_ms)
 void client_io(struct client *c, short revents, uint64_t now_ms)
 {
     if (c->state == CLIENT_RESOLVING || c->state == CLIENT_CONNECTING) {
-        c->poll_said |= revents;
+        c->poll_said = (short)(c->poll_said | revents);
         return;
     }
     if (c->fd < 0)

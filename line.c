@@ -21,7 +21,7 @@ static bool is_continuation(char c)
 static size_t before(const char *text, size_t at)
 {
     while (at > 0 && is_continuation(text[--at]))
-        continue;
+        ;
     return at;
 }
 

@@ -156,15 +156,13 @@ static const struct sts_version *version_of(const struct sts *s)
     if (s->setup.mode != STS_MASTER && s->setup.mode != STS_SLAVE)
         return NULL;
     switch (s->setup.cipher) {
-    case STS_NULL:
-        break;
     case STS_ECB:
     case STS_CBC:
 #if STS_SEED
         return &sts1_version;
-#else
-        break;
 #endif
+    case STS_NULL:
+        break;
     case STS_CHACHAPOLY:
         return &v2_version;
     }
