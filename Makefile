@@ -135,7 +135,7 @@ $(B)/%.o: %.c $(B)/flags | $(B)/include
 	$(if $(Q),@echo "  CC    $<")
 	$(Q)$(CC) $(BASE) $(WARN) $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(B)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags
+$(B)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags | $(B)/deps
 	$(if $(Q),@echo "  CC    $(notdir $<)")
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(PROGRAM_CFLAGS) $(FILE_FLAGS) \
@@ -225,7 +225,7 @@ $(T)/%.o: %.c $(T)/flags | $(B)/deps
 	$(if $(Q),@echo "  CC    $< (test)")
 	$(Q)$(NATIVE_CC) $(BASE) $(TEST_WARN) $(TEST_CFLAGS) -MMD -MP -c -o $@ $<
 
-$(T)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(T)/flags
+$(T)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(T)/flags | $(B)/deps
 	$(if $(Q),@echo "  CC    $(notdir $<) (test)")
 	$(Q)mkdir -p $(@D)
 	$(Q)$(NATIVE_CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(TEST_CFLAGS) $(FILE_FLAGS) \
