@@ -14,6 +14,8 @@
 # make lint     gcc -fanalyzer, clang-tidy, cppcheck and shellcheck; see script/lint
 # make prove    proves the parsers and encoders free of undefined behaviour; see doc/proof.md
 # make size     how large the program is, and what makes it so
+# make install  the program, its manuals, sample configs and completions; PREFIX=, DESTDIR=
+# make uninstall        removes those
 # make clean    removes build/ (and leaves deps/)
 #
 # `make`, and `make` demo, test, bench, fault and prove, get what they miss with script/deps.
@@ -33,11 +35,15 @@ ifeq ($(origin CC),default)
 CC := musl-gcc
 endif
 NATIVE_CC ?= gcc
+PREFIX ?= /usr/local
+DESTDIR ?=          # in front of every path of `make install`, for packages and images
 ARCH :=             # armv7 ...: build/armv7/sts, for that machine; see script/architectures
 ARCHS ?= $(shell awk '!/^\#/ { print $$1 }' script/architectures)     # of cross and dist
 
 # A comment behind a value leaves blanks in it.
 override ARCH := $(strip $(ARCH))
+override PREFIX := $(strip $(PREFIX))
+override DESTDIR := $(strip $(DESTDIR))
 override SEED := $(strip $(SEED))
 override RESOLVER := $(strip $(RESOLVER))
 override MBEDTLS := $(patsubst %/,%,$(strip $(MBEDTLS)))
@@ -114,7 +120,7 @@ OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
 .PHONY: all unit test demo bench cross dist instructions ct fault fuzz fuzzers fuzz-coverage \
-    fuzz-merge lint prove size clean check-clang FORCE
+    fuzz-merge lint prove size install uninstall clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -435,6 +441,42 @@ fault:
 
 size: all
 	$(Q)script/size $(B)
+
+# ---- installing ----
+
+BINDIR ?= $(PREFIX)/bin
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/sts
+BASHCOMPDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHCOMPDIR ?= $(PREFIX)/share/zsh/site-functions
+
+# Mode, file, place: one file a line.
+define INSTALLED
+0755 $(B)/sts $(BINDIR)/sts
+0644 doc/sts.1 $(MANDIR)/man1/sts.1
+0644 doc/sts.conf.5 $(MANDIR)/man5/sts.conf.5
+0644 completions/sts.bash $(BASHCOMPDIR)/sts
+0644 completions/_sts $(ZSHCOMPDIR)/_sts
+$(foreach file,$(sort $(wildcard config/*)),
+0644 $(file) $(DOCDIR)/$(file))
+endef
+install uninstall: export LIST = $(INSTALLED)
+
+# The manual says where the samples are. Nothing is written under build/, which is a user's own
+# where root installs.
+install: all
+	$(Q)printf '%s\n' "$$LIST" | while read -r mode file place; do \
+	    [ -z "$$mode" ] || { echo "  INSTALL $(DESTDIR)$$place" && \
+	        install -D -m "$$mode" "$$file" "$(DESTDIR)$$place"; } || exit 1; \
+	done
+	$(Q)sed -i 's,/usr/local/share/doc/sts,$(DOCDIR),' "$(DESTDIR)$(MANDIR)/man1/sts.1"
+
+# Of folders only its own, and that when nothing else is in it.
+uninstall:
+	$(Q)printf '%s\n' "$$LIST" | while read -r mode file place; do \
+	    [ -z "$$mode" ] || rm -f "$(DESTDIR)$$place" || exit 1; \
+	done
+	$(Q)rmdir "$(DESTDIR)$(DOCDIR)/config" "$(DESTDIR)$(DOCDIR)" 2>/dev/null || true
 
 clean:
 	rm -rf $(B)

@@ -49,8 +49,8 @@ static const char usage[] =
     "  -V           print the version     -h  print this\n"
     "\n"
     "exit status: 0 done, 64 bad flags, 65 bad data, 66 unreadable file, 68 host not\n"
-    "found, 69 broker unreachable or gone, 73 cannot create, 74 cannot write, 75 not\n"
-    "now, 76 protocol error, 77 refused, 78 bad config\n";
+    "found, 69 broker gone, 70 71 system failed, 73 cannot create, 74 cannot write,\n"
+    "75 not now, 76 protocol error, 77 refused, 78 bad config\n";
 
 /* Help that nobody can read is no failure of the program. */
 static int print(const char *text)
