@@ -29,7 +29,8 @@ setup() {
 }
 
 teardown() {
-    [[ -n ${BATS_TEST_COMPLETED:-} || ! -e $DIR/republish.err ]] || cut -c 1-300 "$DIR/republish.err"
+    [[ -n ${BATS_TEST_COMPLETED:-} || ! -e $DIR/republish.err ]] ||
+        cut -c 1-300 "$DIR/republish.err"
     stop_all
     rm -rf "$DIR"
 }
@@ -168,6 +169,32 @@ expect_allowed() { # UNIT
     systemd-analyze calendar "$(cat "$DIR/calendar")" >/dev/null
 }
 
+# ---- config/: as README.md shows it; nosec and STS/1 are in config.bats ----
+
+@test "the sample configs push and collect, master and slave work as they are, but for the port" {
+    cd "$DIR"
+    for name in push collect master slave; do
+        "$STS" -k "$name.key" >"$name.public"
+    done
+    echo "device1 $(cat push.public)" >peers
+    to=(-o "port=$SEALED")
+    start "$STS" -c "$ROOT/config/collect" "${to[@]}" -r -j >json 2>err.collect
+    wait_for has_text 'Sending SUBACK' "$SEALED_LOG"
+    sts -c "$ROOT/config/push" "${to[@]}" -o "peer=$(cat collect.public)" -s '21.5 C'
+    expect_status 0
+    wait_for has_text '"peer":"device1".*"payload":"21.5 C"' json
+    kill -TERM "$BG"
+    join "$BG"
+    expect_status 0
+    start "$STS" -c "$ROOT/config/slave" "${to[@]}" -o "peer=$(cat master.public)" -r -n 1 \
+        >heard 2>err.slave
+    sts -c "$ROOT/config/master" "${to[@]}" -o "peer=$(cat slave.public)" -s 'both ways'
+    expect_status 0
+    join "$BG"
+    expect_status 0
+    expect_content heard 'both ways'
+}
+
 # ---- the units at work ----
 
 @test "sts-collect.service and sts-push.service: make their keys, collect and push, as no root" {
@@ -304,8 +331,8 @@ for row in rows[1:]:
 @test "sts-csv: commas, quotes, line ends, zero bytes, what is no text" {
     seal_for dashboard
     collect_later dashboard
-    texts=('21.5' 'a,b' 'say "hi", twice' $'two\nlines' $'\r\n' 'back\\slash' $'\xff\xfe' 'ä€' '=1+1'
-        ' blank ' 'nul\0')
+    texts=('21.5' 'a,b' 'say "hi", twice' $'two\nlines' $'\r\n' 'back\\slash' $'\xff\xfe' 'ä€'
+        '=1+1' ' blank ' 'nul\0')
     for text in "${texts[@]}"; do
         push -s "$text"
     done
@@ -352,7 +379,8 @@ for row in rows[1:]:
             (.disk["/"] | .total_kib >= .free_kib and .used_percent <= 100) and
             (.load | length == 3) and .uptime_s > 0 and .time > 1000000000' "$OUT"
         # As df says it; what others write meanwhile is not much.
-        expect_equal "$(jq '.disk["/"].total_kib' "$OUT")" "$(df -Pk / | awk 'NR == 2 { print $2 }')"
+        expect_equal "$(jq '.disk["/"].total_kib' "$OUT")" \
+            "$(df -Pk / | awk 'NR == 2 { print $2 }')"
 
         SYS=$DIR/none script sts-readings tee "$DIR/printed"
         expect_equal "$(jq -c .temperature_c "$DIR/printed")" '{}'
