@@ -57,7 +57,7 @@ use_shell() {
 # script NAME ARGUMENT...: to its end; `status`, $OUT, $ERR.
 script() {
     OUT=$DIR/out ERR=$DIR/err status=0
-    timeout -k 1 60 "${SH[@]}" "$DIR/bin/$1" "${@:2}" >"$OUT" 2>"$ERR" || status=$?
+    TMPDIR=$DIR timeout -k 1 60 "${SH[@]}" "$DIR/bin/$1" "${@:2}" >"$OUT" 2>"$ERR" || status=$?
 }
 
 # The device's collector is the one with this key.
@@ -414,9 +414,14 @@ start_local() {
 
 republish_start() {
     : >"$DIR/republish.err"
-    start env STS="$DIR/bin/sts" "${SH[@]}" "$DIR/bin/sts-republish" "$DIR/etc/dashboard" \
-        "$DIR/etc/local" "$DIR/var/keep" >"$DIR/republish.out" 2>"$DIR/republish.err"
+    start env STS="$DIR/bin/sts" TMPDIR="$DIR" "${SH[@]}" "$DIR/bin/sts-republish" \
+        "$DIR/etc/dashboard" "$DIR/etc/local" "$DIR/var/keep" >"$DIR/republish.out" 2>"$DIR/republish.err"
     REPUBLISH=$BG
+}
+
+# In its TMPDIR. Not for a run that had to be killed.
+expect_nothing_left() {
+    expect_equal "$(find "$DIR" -maxdepth 1 -name 'sts-republish.*')" ''
 }
 
 republish_stop() {
@@ -424,6 +429,7 @@ republish_stop() {
     join "$REPUBLISH"
     expect_status 0
     expect_empty "$DIR/var/keep"
+    expect_nothing_left
 }
 
 # Lines to push.
@@ -524,4 +530,5 @@ has_payloads() { # COUNT NAME
     done
     script sts-republish
     expect_status 64
+    expect_nothing_left
 }
