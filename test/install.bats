@@ -24,7 +24,7 @@ install_with() { # TARGET [VARIABLE=VALUE...]
         for config in "$ROOT"/config/*; do
             cmp "$root/share/doc/sts/config/${config##*/}" "$config"
         done
-        expect_equal "$(find "$to" -type f | wc -l)" $((6 + $(ls "$ROOT/config" | wc -l)))
+        expect_equal "$(find "$to" -type f | wc -l)" $((6 + $(find "$ROOT/config" -type f | wc -l)))
         expect_equal "$(find "$root/bin/sts" -printf %m)" 755
         expect_equal "$(find "$to" -type f ! -path '*/bin/*' ! -perm 644)" ''
         expect_equal "$(find "$root/share/man" "$root/share/doc/sts" "$root/share/zsh" -type d \
@@ -34,7 +34,7 @@ install_with() { # TARGET [VARIABLE=VALUE...]
         grep -q "^\.It Pa $prefix/share/doc/sts/config/" "$root/share/man/man1/sts.1"
         for manual in '1 sts' '5 sts.conf'; do
             # shellcheck disable=SC2086 # section and name
-            MANPAGER=cat mman -M "$root/share/man" $manual | sed 's/.\x08//g' >"$(scratch)/text"
+            MANPAGER="cat" mman -M "$root/share/man" $manual | sed 's/.\x08//g' >"$(scratch)/text"
             expect_match "$(scratch)/text" '^SEE ALSO'
         done
         install_with uninstall "DESTDIR=$to" PREFIX=$prefix

@@ -142,11 +142,12 @@ expect_sets() { # WHAT GOT EXPECTED
     expect_sets 'sts -h' "$(sed -n '2,/^exit status/p' "$OUT" | sed -E 's/(^ +|  )-/\n@/g' |
         sed -nE 's/^@([a-zA-Z0-9])( .*|$)/\1/p' | sort)" "$flags"
     expect_sets 'OPTIONS in sts(1)' "$(manual_flags)" "$flags"
-    expect_sets 'sts.bash' "$(bash_says _sts_flags)" "$(sed 's/^/-/' <<<"$flags" | sort)"
+    expect_sets 'sts.bash' "$(bash_says _sts_flags)" \
+        "$(xargs printf -- '-%s\n' <<<"$flags" | sort)"
     expect_sets '_sts' "$(zsh_flags)" "$flags"
     synopsis=$(mandoc -Tascii "$STS_1" | sed 's/.\x08//g' | sed -n '/^SYNOPSIS/,/^DESCRIPTION/p')
     for flag in $flags; do
-        [[ $synopsis =~ -$flag[^a-z] ]] || fail "SYNOPSIS lacks -$flag" "$synopsis"
+        [[ $synopsis =~ -${flag}[^a-z] ]] || fail "SYNOPSIS lacks -$flag" "$synopsis"
         expect_match "$ROOT/README.md" "^ {4,6}(sts .*|-[a-zA-Z]  )?-$flag( |$)"
     done
 }
@@ -220,7 +221,7 @@ expect_sets() { # WHAT GOT EXPECTED
     expect_within $checked 20 99
     checked=0
     while read -r key default; do
-        entry "$key" | grep -q "^Default: $default[.;]" || fail "$key: default $default, not" \
+        entry "$key" | grep -q "^Default: ${default}[.;]" || fail "$key: default $default, not" \
             "$(entry "$key" | grep Default)"
         readme_rows | grep -Eq "^\| $key \|.*\| $default(;.*)? \|$" || fail "README: $key: $default"
         checked=$((checked + 1))
@@ -359,7 +360,7 @@ check_cell() { # CELL KEY VALUE OPTION...
 
 # Writes the configs of sts.conf(5), each to the file that its first line names.
 write_configs() {
-    local file= line other
+    local file="" line other
 
     while IFS= read -r line; do
         case $line in
@@ -400,7 +401,7 @@ SH
 @test "the examples of both manuals run, and do what they say" {
     start_broker
     write_configs
-    (($(ls "$DIR" | grep -c '\.key$') == 3)) || fail "keys:" "$(ls "$DIR")"
+    (($(find "$DIR" -maxdepth 1 -name '*.key' | wc -l) == 3)) || fail "keys:" "$(ls "$DIR")"
     for file in push collect master slave nosec secmaster secslave; do
         [[ -s $DIR/$file ]] || fail "no example of $file"
     done

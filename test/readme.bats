@@ -3,7 +3,7 @@
 # shell: in a network of its own (so port 1883 and ssh's are free, and nobody else is there), with
 # /etc, /usr and root's home laid over by folders of this test. The device that ssh reaches is this
 # machine again, through an sshd of the test.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016
 
 load lib
 
