@@ -266,7 +266,7 @@ static void take_suback(struct client *c, const struct mqtt_packet *packet,
         return;
     }
     for (size_t i = 0; i < codes.len; i++)
-        if (codes.p[i] == MQTT_SUBACK_FAILURE) {
+        if (codes.p[i] >= MQTT_SUBACK_FAILURE) {
             client_fault(c, CLIENT_ERR_SUBSCRIPTION, (int)i, MQTT_SUBACK);
             return;
         }

@@ -296,7 +296,7 @@ static int read_suback(struct mqtt_packet *packet, struct rd *r)
     while (rd_left(r) > 0) {
         uint8_t code = rd_u8(r);
 
-        if (code > QOS_MAX && code != MQTT_SUBACK_FAILURE)
+        if (code > QOS_MAX && code < MQTT_SUBACK_FAILURE)
             return MQTT_ERR_RETURN_CODE; /* [MQTT-3.9.3-2] */
     }
     return 0;

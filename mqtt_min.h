@@ -68,7 +68,9 @@ enum mqtt_connack_code {
     MQTT_CONNACK_NOT_AUTHORIZED = 5,
 };
 
-#define MQTT_SUBACK_FAILURE 0x80 /* section 3.9.3 */
+/* Section 3.9.3 has no other failure, and no code above it; but brokers that speak MQTT 5, too,
+ * forget themselves and send its codes (ejabberd: 0x87), where whatever is above is a failure. */
+#define MQTT_SUBACK_FAILURE 0x80
 #define MQTT_FLAG_DUP 0x08       /* in the first byte of a PUBLISH, section 3.3.1.1 */
 
 /* The fixed header, section 2.2. */
@@ -122,7 +124,7 @@ struct mqtt_packet {
         } ack;                           /* PUBACK PUBREC PUBREL PUBCOMP UNSUBACK */
         struct {
             uint16_t packet_id;
-            struct bytes codes;          /* one a filter: 0, 1, 2 or MQTT_SUBACK_FAILURE */
+            struct bytes codes;          /* one a filter: 0, 1, 2 or a failure */
         } suback;
     } u;
 };

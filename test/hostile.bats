@@ -443,6 +443,7 @@ END
 @test "a refused subscription: 77; a wrong or missing SUBACK: 76 or 75" {
     cases <<'END'
 instead:SUBSCRIBE:suback-80 | -r | 77 | refused.*t/in | | ^1:CONNECT 1:SUBSCRIBE
+instead:SUBSCRIBE:suback-87 | -r | 77 | refused.*t/in | | ^1:CONNECT 1:SUBSCRIBE
 instead:SUBSCRIBE:suback-80 | -r -o subtop=a/b -o subtop=c/d | 77 | refused.*c/d | |
 instead:SUBSCRIBE:suback-other | -r | 76 | SUBACK | |
 instead:SUBSCRIBE:suback-0 | -r | 76 | SUBACK.*packet id 0 | |

@@ -134,6 +134,7 @@ REPLIES = {
     "suback-few": suback(lambda codes: codes[:-1]),
     "suback-many": suback(lambda codes: codes + [0]),
     "suback-80": suback(lambda codes: codes[:-1] + [0x80]),
+    "suback-87": suback(lambda codes: codes[:-1] + [0x87]),
     "suback-03": suback(lambda codes: codes[:-1] + [0x03]),
     "suback-7f": suback(lambda codes: codes[:-1] + [0x7f]),
     "suback-lower": suback(lambda codes: [0 for _ in codes]),

@@ -437,6 +437,7 @@ static const struct packet_case {
     {"PUBCOMP", B(0x70, 2, 0, 1), false},
     {"SUBACK of one", B(0x90, 3, 0, 1, 0), false},
     {"SUBACK of all codes", B(0x90, 6, 0, 1, 0, 1, 2, 0x80), false},
+    {"SUBACK, failures of MQTT 5", B(0x90, 5, 0, 1, 0x81, 0x87, 0xff), false},
     {"UNSUBACK", B(0xb0, 2, 0, 1), false},
     {"PINGRESP", B(0xd0, 0), false},
     {"PINGRESP of 3.1 with flags", B(0xdf, 0), true},
@@ -678,8 +679,7 @@ static const struct {
     {"CONNACK, code 255", B(0x20, 2, 0, 255), MQTT_ERR_RETURN_CODE, 0},
     {"SUBACK, code 3", B(0x90, 3, 0, 1, 3), MQTT_ERR_RETURN_CODE, 0},
     {"SUBACK, code 0x7f", B(0x90, 3, 0, 1, 0x7f), MQTT_ERR_RETURN_CODE, 0},
-    {"SUBACK, code 0x81", B(0x90, 3, 0, 1, 0x81), MQTT_ERR_RETURN_CODE, 0},
-    {"SUBACK, code 0xff after good ones", B(0x90, 6, 0, 1, 0, 0x80, 2, 0xff),
+    {"SUBACK, code 0x7f after good ones", B(0x90, 6, 0, 1, 0, 0x80, 2, 0x7f),
      MQTT_ERR_RETURN_CODE, 0},
 };
 
