@@ -189,6 +189,9 @@ static bool gather_flights(struct client *c, struct parts *parts)
          * place is kept for the tail. */
         if (flight->state != CLIENT_FLIGHT_QUEUED || parts->count == GATHER_MAX - 1)
             return false;
+        /* Those on the first connection count from 0. */
+        if (!c->answered && i >= CLIENT_EARLY_MAX)
+            return false;
         gather(parts, CLIENT_QUEUE_FLIGHTS, c->ring + flight->start + skip, flight->len - skip);
         skip = 0;
     }

@@ -43,6 +43,9 @@
  * lets many small ones be in flight while a large one is. */
 #define CLIENT_RING_BYTES (CLIENT_PUBLISH_MAX_BYTES + 8192)
 #define CLIENT_FLIGHTS_MAX 64       /* PUBLISH packets in the ring; mosquitto_pub keeps 20 */
+/* PUBLISH packets that leave before CONNACK. aedes keeps 42 packets of a client that it has not let
+ * in yet, and closes the connection at the next. */
+#define CLIENT_EARLY_MAX 32
 /* QoS 2 packets in the ring. mosquitto handles 20 at a time by default, and delivers what is beyond
  * them out of order, or closes the connection. */
 #define CLIENT_QOS2_FLIGHTS_MAX 20

@@ -32,6 +32,29 @@ static void connect_publish_and_ping_leave_in_one_write(void **state)
     assert_false(c.qos0_lost);
 }
 
+/* QoS 0 leaves the ring once it is written, and counts all the same. */
+static void only_so_many_are_early(void **state)
+{
+    for (uint8_t qos = 0; qos < 2; qos++) {
+        (void)state;
+        start((struct client_use){.early = true});
+        for (int i = 0; i < CLIENT_EARLY_MAX + 5; i++)
+            publish(qos, 'x', 5);
+        client_confirm(&c);
+        (void)expect_packet(0x10);
+        for (int i = 0; i < CLIENT_EARLY_MAX; i++)
+            (void)expect_publish((uint8_t)(0x30 | qos << 1));
+        publish(qos, 'x', 5);
+        expect_no_packet();
+        send_connack(false);
+        expect_event(CLIENT_EV_CONNECTED);
+        for (int i = 0; i < 5 + 1; i++)
+            (void)expect_publish((uint8_t)(0x30 | qos << 1));
+        client_abort(&c);
+        broker_close();
+    }
+}
+
 static void publish_waits_for_connack_unless_early(void **state)
 {
     (void)state;
@@ -1128,6 +1151,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(connect_publish_and_ping_leave_in_one_write),
         TEST(publish_waits_for_connack_unless_early),
+        TEST(only_so_many_are_early),
         TEST(ping_and_disconnect_are_behind_every_flight),
         TEST(nothing_is_behind_disconnect),
         TEST(disconnect_is_sent_before_connack_too),
