@@ -160,6 +160,10 @@ static bool was_good(const struct client *c, uint64_t now_ms)
 /* Turns the fault into an event, and the state into what follows from it. */
 static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
 {
+    /* Some brokers close the connection instead of refusing a subscription: what happens twice in a
+     * row would go on for ever. */
+    const bool in_vain = c->answered && c->use.subscribe && !c->was_subscribed;
+    const bool again = in_vain && c->in_vain;
     struct client_failure failure = c->fault;
     uint64_t lost_for;
 
@@ -168,11 +172,12 @@ static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
         c->backoff_ms = CLIENT_BACKOFF_MIN_MS;
     }
     drop_connection(c);
+    c->in_vain = in_vain;
     if (c->lost_ms == CLIENT_NEVER)
         c->lost_ms = now_ms;
     lost_for = now_ms - c->lost_ms;
     event->type = CLIENT_EV_FAILED;
-    if (!is_final(c, &failure) && lost_for < c->use.give_up_ms) {
+    if (!again && !is_final(c, &failure) && lost_for < c->use.give_up_ms) {
         const uint64_t left = c->use.give_up_ms - lost_for;
         event->type = CLIENT_EV_LOST;
         failure.wait_ms = draw_wait(c);

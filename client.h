@@ -89,8 +89,8 @@ struct client_use {
     bool forget;                /* the broker is made to forget the session of an earlier run first
                                    (section 3.1.2.4): nobody here can finish its QoS 2 flows */
     uint64_t give_up_ms;        /* how long to go on trying after a loss; 0: a loss ends all;
-                                   UINT64_MAX: for ever. The first connect is tried once, and
-                                   what trying again cannot mend ends all; ... */
+                                   UINT64_MAX: for ever. The first connect is tried once, the
+                                   first subscription twice, and what trying again cannot mend ends all; ... */
     bool patient;               /* ... but not with this: then everything is tried again */
 };
 
@@ -148,6 +148,8 @@ struct client {
     int fd;                     /* -1: none */
     bool forgetting;            /* this connection is only to make the broker forget */
     bool was_up;                /* a CONNACK was taken at least once */
+    bool was_subscribed;        /* a SUBACK */
+    bool in_vain;               /* the last connection ended before the first SUBACK */
     bool answered;              /* CONNACK taken on this connection */
     bool proven;                /* ... and something of ours, or by us, acknowledged */
     bool deaf;                  /* the caller kept us from reading when we last looked */

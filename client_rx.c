@@ -271,6 +271,7 @@ static void take_suback(struct client *c, const struct mqtt_packet *packet,
             return;
         }
     c->subscribe_id = 0;
+    c->was_subscribed = true;
     event->type = CLIENT_EV_SUBSCRIBED;
 }
 

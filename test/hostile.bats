@@ -367,6 +367,13 @@ close:PINGREQ | -l -o qos=0 | 69,75 | - | | 1:PUBLISH
 END
 }
 
+@test "-r ends when two connections in a row are closed at the first SUBSCRIBE" {
+    cases <<'END'
+close:SUBSCRIBE | -r | 69 | closed the connection | | ^1:CONNECT 1:SUBSCRIBE 2:CONNECT 2:SUBSCRIBE$
+reset:SUBSCRIBE | -r | 69 | - | | ^1:CONNECT 1:SUBSCRIBE 2:CONNECT 2:SUBSCRIBE$
+END
+}
+
 @test "-r comes back after a loss, and subscribes again" {
     cases <<'END'
 close:SUBSCRIBE:1 | -r -n 1 | 0 | - | back | ^1:CONNECT 1:SUBSCRIBE 2:CONNECT 2:SUBSCRIBE 2:DISCONNECT$

@@ -801,6 +801,51 @@ static void the_first_connect_is_tried_once(void **state)
     broker_listen();
 }
 
+/* There are brokers that close the connection instead of refusing a subscription. */
+static void the_first_subscription_is_tried_twice(void **state)
+{
+    (void)state;
+    for (int subscribed = 0; subscribed < 2; subscribed++) {
+        start((struct client_use){.subscribe = true, .give_up_ms = UINT64_MAX});
+        for (int connection = 1; connection <= 3; connection++) {
+            come_up(false);
+            const struct packet packet = expect_packet(0x82);
+            if (subscribed && connection == 2) {
+                SEND(0x90, 3, packet.body[0], packet.body[1], 1);
+                expect_event(CLIENT_EV_SUBSCRIBED);
+            }
+            broker_close();
+            if (!subscribed && connection == 2) {
+                expect_event(CLIENT_EV_FAILED);
+                assert_int_equal(event.u.failure.err, CLIENT_ERR_CLOSED);
+                break;
+            }
+            expect_event(CLIENT_EV_LOST);
+            now += event.u.failure.wait_ms;
+        }
+        client_abort(&c);
+    }
+}
+
+/* A connection that does not come about is not a refusal, and what was before it counts no more. */
+static void subscriptions_in_vain_count_in_a_row(void **state)
+{
+    (void)state;
+    start((struct client_use){.subscribe = true, .give_up_ms = UINT64_MAX});
+    for (int turn = 0; turn < 3; turn++) {
+        come_up(false);
+        (void)expect_packet(0x82);
+        broker_close();
+        expect_event(CLIENT_EV_LOST);
+        now += event.u.failure.wait_ms;
+        (void)expect_packet(0x10);
+        broker_close();
+        expect_event(CLIENT_EV_LOST);
+        now += event.u.failure.wait_ms;
+    }
+    client_abort(&c);
+}
+
 static void a_patient_one_tries_the_first_connect_again(void **state)
 {
     (void)state;
@@ -1184,6 +1229,8 @@ int main(void)
         TEST(a_socket_that_takes_nothing),
         TEST(closing_waits_for_the_broker_and_not_long),
         TEST(the_first_connect_is_tried_once),
+        TEST(the_first_subscription_is_tried_twice),
+        TEST(subscriptions_in_vain_count_in_a_row),
         TEST(a_patient_one_tries_the_first_connect_again),
         TEST(an_earlier_session_is_forgotten_first),
         TEST(a_flight_is_shown_until_it_is_acknowledged),
