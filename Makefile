@@ -4,6 +4,8 @@
 # make dist     build/dist/sts-VERSION-ARCH for all of them and this machine, with SHA-256 sums
 # make demo     the whole thing at work, against a broker of its own
 # make test     every test; ends with "N passed, N failed"
+# make test-brokers     the end-to-end suite against mosquitto, RabbitMQ, ejabberd and aedes, which
+#               it installs; BROKERS="aedes"; see doc/brokers.md
 # make unit     the unit tests alone, built but not run: build/test/test_*
 # make ct       the programs of the constant-time test, built but not run
 # make bench    what sts costs beside mosquitto's clients; SHORT=1: a smoke run
@@ -18,7 +20,8 @@
 # make uninstall        removes those
 # make clean    removes build/ (and leaves deps/)
 #
-# `make`, and `make` demo, test, bench, fault and prove, get what they miss with script/deps.
+# `make`, and `make` demo, test, test-brokers, bench, fault and prove, get what they miss with
+# script/deps.
 
 # ---- what a user sets ----
 
@@ -119,8 +122,8 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test demo bench cross dist instructions ct fault fuzz fuzzers fuzz-coverage \
-    fuzz-merge lint prove size install uninstall clean check-clang FORCE
+.PHONY: all unit test test-brokers demo bench cross dist instructions ct fault fuzz fuzzers \
+    fuzz-coverage fuzz-merge lint prove size install uninstall clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -417,6 +420,11 @@ test:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
 	$(Q)$(MAKE) --no-print-directory all unit ct fuzzers check-clang
 	$(Q)test/run
+
+test-brokers:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps brokers
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)STS='$(B)/sts' test/brokers/run $(BROKERS)
 
 demo:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps demo
