@@ -409,3 +409,9 @@ int conf_override(struct conf *conf, struct conf_error *error, const char *key_v
 
     return take_pair(&e, bytes_of(key_value));
 }
+
+void conf_wipe(struct conf *conf)
+{
+    crypto_wipe(&conf->psk, sizeof conf->psk);
+    crypto_wipe(&conf->psk_bytes, sizeof conf->psk_bytes);
+}

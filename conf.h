@@ -143,6 +143,9 @@ int conf_override(struct conf *conf, struct conf_error *error, const char *key_v
  * clientid. Returns 0 or -1 and the first error. */
 int conf_finish(struct conf *conf, struct conf_error *error) __attribute__((warn_unused_result));
 
+/* Wipes the psk: whoever needs it has a copy, or there was an error and nobody does. */
+void conf_wipe(struct conf *conf);
+
 /* The name of a key as the file writes it; never NULL. */
 const char *conf_key_name(enum conf_key key);
 

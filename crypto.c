@@ -56,6 +56,13 @@ void crypto_wipe(void *p, size_t len)
     mbedtls_platform_zeroize(p, len);
 }
 
+__attribute__((noinline)) void crypto_wipe_stack(void)
+{
+    uint8_t below[CRYPTO_STACK_BYTES];
+
+    crypto_wipe(below, sizeof below);
+}
+
 /* Mbed TLS ends what it writes with a zero byte, for which the caller has no room. */
 #define BASE64_PIECE_BYTES 48
 
@@ -140,7 +147,8 @@ void crypto_hmac_sha256(uint8_t mac[32], const uint8_t key[32], const struct byt
     crypto_wipe(digest, sizeof digest);
 }
 
-/* Everest takes its inputs without const, and changes none of them. */
+/* Everest takes its inputs without const, and changes none of them. It leaves a copy of the scalar,
+ * and the result in limbs, on the stack. */
 static void x25519(uint8_t out[32], const uint8_t scalar[32], const uint8_t point[32])
 {
     uint8_t s[32], p[32];
@@ -149,6 +157,7 @@ static void x25519(uint8_t out[32], const uint8_t scalar[32], const uint8_t poin
     memcpy(p, point, sizeof p);
     Hacl_Curve25519_crypto_scalarmult(out, s, p);
     crypto_wipe(s, sizeof s);
+    crypto_wipe_stack();
 }
 
 int crypto_x25519_keypair(uint8_t private_key[32], uint8_t public_key[32])

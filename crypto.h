@@ -41,6 +41,10 @@ int crypto_random(uint8_t *out, size_t len) __attribute__((warn_unused_result));
     ensures wiped: \initialized((uint8_t *)p + (0 .. len - 1)); */
 void crypto_wipe(void *p, size_t len);
 
+/* Overwrites CRYPTO_STACK_BYTES of the stack below the caller: what the functions that it called
+ * have left there. */
+void crypto_wipe_stack(void);
+
 /* Writes `len` bytes as base64 (RFC 4648, section 4): 4 characters for each 3 bytes begun, no
  * terminating zero. Takes the same time whatever the bytes are. */
 /*@ requires input: \valid_read(from + (0 .. len - 1)) && \initialized(from + (0 .. len - 1));

@@ -56,7 +56,7 @@ static int open_store(struct keyring *k, const struct conf *conf, bool alone, st
     return EX_SOFTWARE;
 }
 
-int keyring_load(struct keyring *k, struct conf *conf, struct log *log)
+int keyring_load(struct keyring *k, const struct conf *conf, struct log *log)
 {
     int status = EX_OK;
 
@@ -67,8 +67,6 @@ int keyring_load(struct keyring *k, struct conf *conf, struct log *log)
     status = keys_load(&k->own, conf->key.text, log);
     if (status == EX_OK)
         status = load_peers(k, conf, log);
-    crypto_wipe(&conf->psk, sizeof conf->psk);
-    crypto_wipe(&conf->psk_bytes, sizeof conf->psk_bytes);
     if (status != EX_OK)
         keyring_wipe(k);
     return status;
@@ -88,4 +86,5 @@ void keyring_wipe(struct keyring *k)
     crypto_wipe(&k->own, sizeof k->own);
     peers_wipe(&k->peers);
     store_close(&k->store);
+    crypto_wipe_stack();
 }

@@ -22,10 +22,10 @@ struct keyring {
     };
 };
 
-/* Reads the key file and the peers that `conf` names; nothing where the mode needs none. The psk of
- * `conf` is taken out of it. Says what is wrong in one log line, and returns the exit status
- * (keys.h, peers_file.h); 0: all is there. */
-int keyring_load(struct keyring *keyring, struct conf *conf, struct log *log)
+/* Reads the key file and the peers that `conf` names; nothing where the mode needs none. A copy of
+ * the psk is taken; conf_wipe is next. Says what is wrong in one log line, and returns the exit
+ * status (keys.h, peers_file.h); 0: all is there. */
+int keyring_load(struct keyring *keyring, const struct conf *conf, struct log *log)
     __attribute__((warn_unused_result));
 
 /* Then the state file; on its own, for signals_open has to come first. `alone`: other runs are kept
@@ -33,7 +33,7 @@ int keyring_load(struct keyring *keyring, struct conf *conf, struct log *log)
 int keyring_open_state(struct keyring *keyring, const struct conf *conf, bool alone,
                        struct log *log) __attribute__((warn_unused_result));
 
-/* Wipes every secret and closes the state file. */
+/* Wipes every secret, also what its use has left on the stack, and closes the state file. */
 void keyring_wipe(struct keyring *keyring);
 
 #endif

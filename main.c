@@ -261,11 +261,13 @@ static int run_oneshot(void)
         status = check_topics(&app.options, &app.conf);
     if (status == EX_OK)
         status = keyring_load(&keyring, &app.conf, &app.log);
+    conf_wipe(&app.conf);
     if (status != EX_OK)
         return status;
     run.signals_fd = signals_open(false);
     if (run.signals_fd < 0) {
         log_error(&app.log, "the system gives no signalfd");
+        keyring_wipe(&keyring);
         return EX_OSERR;
     }
     status = keyring_open_state(&keyring, &app.conf,
@@ -279,6 +281,7 @@ static int run_oneshot(void)
         run.give_up_ms = clock_monotonic_ms() + (uint64_t)app.options.give_up_s * 1000;
     status = app.options.action == ACTION_RECEIVE ? recv_run(&run, &app.room.oneshot)
                                                   : send_run(&run, &app.room.oneshot);
+    sts_wipe(&app.session.sts);     /* of a run that was not let end its session */
     keyring_wipe(&keyring);
     return status;
 }

@@ -360,6 +360,10 @@ int shell_run(struct shell *shell, struct session *session, struct keyring *keyr
     begin(shell);
     term_raw(&shell->term);
     loop(shell);
+    if (session->running) {     /* abandoned */
+        sts_wipe(&session->sts);
+        keyring_wipe(keyring);
+    }
     term_cooked(&shell->term);
     spawn_close(&shell->program);
     (void)close(shell->signals);

@@ -76,6 +76,7 @@ void shell_start(struct shell *shell, const char *file, uint64_t now_ms)
         status = check_conf(shell);
     if (status == EX_OK)
         status = keyring_load(shell->keyring, conf, shell->log);
+    conf_wipe(conf);
     if (status == EX_OK)
         status = keyring_open_state(shell->keyring, conf, false, shell->log);
     if (status == EX_OK) {
