@@ -291,6 +291,38 @@ $(CT)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags
 	$(Q)$(CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(PROGRAM_CFLAGS) \
 	    $(CT_RENAME) -c -o $@ $<
 
+# ---- wiping: the program, and a record of its secrets; see test/test_wipe.py ----
+
+# The program's own objects, but for those whose functions record.c stands in front of.
+WIPE := $(B)/wipe
+WIPE_NAMES := crypto_aead_open crypto_aead_seal crypto_hmac_sha256 crypto_random \
+    crypto_secp256k1_keypair crypto_secp256k1_shared crypto_x25519_keypair crypto_x25519_public \
+    crypto_x25519_shared
+WIPE_MBEDTLS_NAMES := mbedtls_aes_setkey_dec mbedtls_aes_setkey_enc mbedtls_poly1305_starts \
+    mbedtls_sha256_update
+WIPE_RENAMED := crypto.o $(filter %/aes.o %/poly1305.o %/sha256.o,$(MBEDTLS_SRC:%.c=mbedtls/%.o))
+
+$(WIPE)/sts: $(WIPE)/record.o $(WIPE_RENAMED:%=$(WIPE)/%) \
+    $(filter-out $(WIPE_RENAMED:%=$(B)/%),$(OBJ) $(MBEDTLS_OBJ))
+	$(if $(Q),@echo "  LD    $@")
+	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS)
+
+$(WIPE)/record.o: test/wipe/record.c $(B)/flags
+	$(if $(Q),@echo "  CC    $<")
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(WARN) \
+	    $(PROGRAM_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(WIPE)/crypto.o: crypto.c mbedtls_config.h $(B)/flags
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(BASE) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(WARN) $(PROGRAM_CFLAGS) \
+	    $(foreach name,$(WIPE_NAMES),-D$(name)=real_$(name)) -MMD -MP -c -o $@ $<
+
+$(WIPE)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(PROGRAM_CFLAGS) \
+	    $(foreach name,$(WIPE_MBEDTLS_NAMES),-D$(name)=real_$(name)) -c -o $@ $<
+
 # ---- fuzzing: libFuzzer, under the sanitizers; see test/fuzz/README.md ----
 
 F := $(B)/fuzz
@@ -418,7 +450,7 @@ dist:
 # One after the other, for the first installs what the others need.
 test:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
-	$(Q)$(MAKE) --no-print-directory all unit ct fuzzers check-clang
+	$(Q)$(MAKE) --no-print-directory all unit ct $(WIPE)/sts fuzzers check-clang
 	$(Q)test/run
 
 test-brokers:
@@ -490,5 +522,5 @@ clean:
 	rm -rf $(B)
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(TEST_BIN:=.d)
--include $(CT)/ct.d $(CT)/noise.d $(CT)/peers.d
+-include $(CT)/ct.d $(CT)/noise.d $(CT)/peers.d $(WIPE)/crypto.d $(WIPE)/record.d
 -include $(FUZZ_OBJ:.o=.d) $(FUZZ:%=$(F)/harness/%.d) $(F)/harness/common.d
