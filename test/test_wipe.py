@@ -124,6 +124,10 @@ class Run:
                 ptrace(PTRACE_CONT, self.pid, os.WSTOPSIG(status))
         return True
 
+    def sleeps(self):
+        """What it said last may have been said in the middle of something."""
+        return pathlib.Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1].split()[0] == "S"
+
     def read(self):
         """(address, bytes, what it is a part of) of all that is writable and not zero."""
         self.maps.seek(0)
@@ -149,6 +153,7 @@ class Run:
     def recorded(self):
         """The secrets of the record, in order."""
         secrets, data, at = {}, self.record.read_bytes(), 0
+        self.macs = []
         tainted = keyed = False
         while at < len(data):
             kind, length = struct.unpack_from("<cH", data, at)
@@ -160,7 +165,14 @@ class Run:
                 tainted = tainted or value in secrets
             if kind == b"S" or (kind == b"T" and keyed) or (kind == b"M" and tainted):
                 secrets.setdefault(value, f"secret {len(secrets)}, {kind.decode()}")
+            if kind == b"M":
+                self.macs.append(value)
         return secrets
+
+    def session_keys(self):
+        """Split() is the last HKDF of a handshake: a key, then three outputs, of which two count."""
+        self.recorded()
+        return set(self.macs[-3:-1])
 
 
 # ---- the search --------------------------------------------------------------------------------
@@ -358,7 +370,8 @@ def sessions_cbc(world):
 
 
 def shells(world, slave, master):
-    """After `stop` a shell has nothing; then it begins anew."""
+    """Once STS/2 is established, only the session's own keys are left of the handshake. After `stop`
+    a shell has nothing; then it begins anew."""
     ends = [world.start(), world.start()]
     for times in (1, 2):
         for end, name in zip(ends, (slave, master)):
@@ -366,6 +379,9 @@ def shells(world, slave, master):
             world.says(end, "connected to broker", times)
         for end in ends:
             world.says(end, "session established", times)
+            if slave == "psk.slave":
+                yield end, world.kept("slave", "master") | end.session_keys() | \
+                    {world.private("master")}
         ends[1].write(b"sendenc one\n")
         for end in reversed(ends):
             end.write(b"stop\n")
@@ -517,7 +533,8 @@ class Wipe(unittest.TestCase):
     def play(self, program, scene):
         self.world.program = PROGRAMS[program]
         for run, kept in scene(self.world):
-            self.check(run, "after a session", run.read(), kept)
+            self.world.wait(run.sleeps, "a process that waits for something")
+            self.check(run, "as it goes on", run.read(), kept)
         for run in self.world.running:
             if run.status != -signal.SIGKILL:
                 self.check(run, "at its end", run.at_exit, set())
