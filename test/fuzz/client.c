@@ -790,6 +790,8 @@ static void begin(struct rd *in)
         conf.will_topic.set = true;
         strcpy(conf.username.text, "u");
         conf.username.set = true;
+        strcpy(conf.clientid.text, "c");
+        conf.clientid.set = true;
     }
     memset(&c, 0, sizeof c);
     memset(&net, 0, offsetof(__typeof__(net), said));
