@@ -27,6 +27,7 @@
 
 SEED ?= 1           # 0: without STS/1 (secp256k1, AES)
 RESOLVER ?= 1       # 0: numeric addresses only
+SANDBOX ?= 1        # 0: without the filter of system calls, see sandbox.h
 MBEDTLS ?= deps/mbedtls-3.6.6
 V ?= 0              # 1: show every command
 CFLAGS ?= -Os
@@ -49,6 +50,7 @@ override PREFIX := $(strip $(PREFIX))
 override DESTDIR := $(strip $(DESTDIR))
 override SEED := $(strip $(SEED))
 override RESOLVER := $(strip $(RESOLVER))
+override SANDBOX := $(strip $(SANDBOX))
 override MBEDTLS := $(patsubst %/,%,$(strip $(MBEDTLS)))
 Q := $(if $(filter 1,$(V)),,@)
 
@@ -95,7 +97,7 @@ MBEDTLS_SRC := $(MBEDTLS_LIBRARY:%=library/%.c) $(EVEREST).c
 # -iquote, because limits.h is also the name of a header of the standard. Mbed TLS looks for a
 # quoted name beside its own headers first, where a config of the same name is: so the whole path.
 # _GNU_SOURCE is empty as a source file would define it itself.
-DEFINES := -DSTS_SEED=$(SEED) -DSTS_RESOLVER=$(RESOLVER)
+DEFINES := -DSTS_SEED=$(SEED) -DSTS_RESOLVER=$(RESOLVER) -DSTS_SANDBOX=$(SANDBOX)
 MBEDTLS_DEFINES := -DMBEDTLS_CONFIG_FILE='"$(CURDIR)/mbedtls_config.h"'
 EVEREST_INCLUDE := $(MBEDTLS)/3rdparty/everest/include
 MBEDTLS_INCLUDE := -isystem $(MBEDTLS)/include -isystem $(EVEREST_INCLUDE) \
@@ -198,6 +200,7 @@ unit: $(TEST_BIN)
 $(T)/test_crypto: private WRAP := getrandom mbedtls_memory_buffer_alloc_init
 $(T)/test_input: private WRAP := read
 $(T)/test_keys: private WRAP := fdatasync fsync getrandom pwrite
+$(T)/test_resolve: private WRAP := sandbox_enter
 $(T)/test_spool: private WRAP := fcntl fdatasync flock fstat fsync ftruncate poll pread pwrite
 $(T)/test_spooler: private WRAP := fdatasync pread pwrite
 $(T)/test_store: private WRAP := fdatasync fsync pwrite
@@ -252,10 +255,10 @@ $(T)/flags: FORCE
 # The other compiler's opinion, of every flavour.
 check-clang: $(VECTORS) | $(B)/deps
 	$(if $(Q),@echo "  CLANG all sources")
-	$(Q)for flavour in '1 1' '1 0' '0 1' '0 0'; do \
+	$(Q)for flavour in '1 1 1' '1 0 0' '0 1 0' '0 0 1'; do \
 	    set -- $$flavour; \
 	    $(CLANG) -fsyntax-only $(filter-out -DSTS_%,$(BASE)) -DSTS_SEED=$$1 -DSTS_RESOLVER=$$2 \
-	        $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(WARN) $(SRC) || exit 1; \
+	        -DSTS_SANDBOX=$$3 $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(WARN) $(SRC) || exit 1; \
 	done
 	$(Q)$(CLANG) -fsyntax-only $(BASE) -iquote $(T) $(WARN) $(TEST_SRC)
 

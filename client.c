@@ -71,7 +71,7 @@ int client_init(struct client *c, const struct client_use *use)
 
     /* The buffers need no zeros, and pages that nobody writes take no memory. */
     client_rx_forget_ids(c);
-    memset(c, 0, offsetof(struct client, control_bytes));
+    memset(c, 0, offsetof(struct client, resolve));
     c->use = *use;
     c->forgetting = use->forget;
     c->fd = -1;

@@ -193,11 +193,11 @@ struct client {
     struct client_skip skip;
     bool ids_used;              /* a bit of `unreleased` was set since they were all cleared */
     size_t address;             /* index of the one in use */
-    struct resolve resolve;
     char client_id[CONF_VALUE_MAX_CHARS + 1];
     struct client_flight flights[CLIENT_FLIGHTS_MAX];
 
     /* From here on client_init leaves everything as it is. */
+    struct resolve resolve;
     uint8_t control_bytes[CLIENT_CONTROL_BYTES];
     uint8_t acks_bytes[CLIENT_ACKS_BYTES];
     uint8_t tail_bytes[2 + 2];

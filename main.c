@@ -11,6 +11,7 @@
 #include "load.h"
 #include "oneshot.h"
 #include "relro.h"
+#include "sandbox.h"
 #include "shell.h"
 #include "signals.h"
 #include "version.h"
@@ -245,6 +246,18 @@ static int check_topics(const struct options *options, const struct conf *conf)
     return EX_OK;
 }
 
+void oneshot_sandbox(const struct oneshot *run)
+{
+    const struct keyring *k = run->keyring;
+    enum sandbox who = SANDBOX_PLAIN;
+
+    if (run->conf->mode == STS_COLLECTOR)
+        who = SANDBOX_COLLECTOR;
+    else if (k->store.fd >= 0 || (run->conf->spool.set && k->spool.fd >= 0))
+        who = SANDBOX_SENDER;
+    sandbox_say(run->log, sandbox_enter(who), run->options->verbosity > 0);
+}
+
 static int run_oneshot(void)
 {
     struct oneshot run = {
@@ -259,8 +272,10 @@ static int run_oneshot(void)
 
     if (status == EX_OK)
         status = check_topics(&app.options, &app.conf);
-    if (status == EX_OK)
+    if (status == EX_OK) {
+        resolve_keep(&app.session.client.resolve, app.conf.host.text, &app.conf, sizeof app.conf);
         status = keyring_load(&keyring, &app.conf, &app.log);
+    }
     conf_wipe(&app.conf);
     if (status != EX_OK)
         return status;

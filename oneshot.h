@@ -23,6 +23,9 @@ union oneshot_bytes {
     uint8_t output[RECV_OUT_BYTES];
 };
 
+/* All that the run needs is open: gives up the rest (sandbox.h). */
+void oneshot_sandbox(const struct oneshot *run);
+
 /* Sends, and returns the exit status. */
 int send_run(struct oneshot *run, union oneshot_bytes *bytes);
 

@@ -391,6 +391,7 @@ int recv_run(struct oneshot *run, union oneshot_bytes *bytes)
     if (run->conf->out.set)
         recv.file = &run->keyring->store;
     session_init(run->session, &use);
+    oneshot_sandbox(run);
     if (session_start(run->session, clock_monotonic_ms()) < 0)
         return EX_OSERR;
     run_session(&recv);

@@ -6,17 +6,15 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-void resolve_init(struct resolve *r)
-{
-    r->fd = -1;
-    r->pid = -1;
-    r->count = 0;
-}
+#include "crypto.h"
+#include "sandbox.h"
 
 static bool is_numeric(struct resolve_address *address, const char *host)
 {
@@ -33,10 +31,17 @@ static bool is_numeric(struct resolve_address *address, const char *host)
 /* One host's records of one kind take 64 bytes and less each; musl also puts the name there. */
 #define LOOKUP_BYTES 2048
 
-/* The reader takes an answer that came whole, in one piece. */
-static_assert(sizeof((struct resolve *)0)->addresses <= 4096, "a write of PIPE_BUF is atomic");
+/* What the child says: all of it in one write. */
+struct answer {
+    size_t count;
+    struct resolve_address addresses[CLIENT_ADDRESSES_MAX];
+};
 
-static void look_up(struct resolve *r, const char *host, int family, size_t address_len)
+static_assert(sizeof(struct answer) <= 4096, "a write of PIPE_BUF is atomic");
+static_assert(sizeof((struct answer *)0)->addresses == sizeof((struct resolve *)0)->addresses,
+              "the one is copied to the other");
+
+static void look_up(struct answer *answer, const char *host, int family, size_t address_len)
 {
     struct hostent entry, *found = NULL;
     char buffer[LOOKUP_BYTES];
@@ -45,74 +50,152 @@ static void look_up(struct resolve *r, const char *host, int family, size_t addr
     if (gethostbyname2_r(host, family, &entry, buffer, sizeof buffer, &found, &error) != 0 ||
         !found)
         return;
-    for (char **p = found->h_addr_list; *p && r->count < CLIENT_ADDRESSES_MAX; p++) {
-        struct resolve_address *to = &r->addresses[r->count++];
+    for (char **p = found->h_addr_list; *p && answer->count < CLIENT_ADDRESSES_MAX; p++) {
+        struct resolve_address *to = &answer->addresses[answer->count++];
         to->family = family == AF_INET ? 4 : 6;
         memcpy(to->address, *p, address_len);
     }
 }
 
-/* The child: never returns. IPv6 goes first (RFC 6724), but leaves room for IPv4. */
-static _Noreturn void answer(struct resolve *r, const char *host, int fd)
+/* IPv6 goes first (RFC 6724), but leaves room for IPv4. */
+static bool say(int fd, const char *host)
 {
-    /* Should the parent be killed meanwhile, nobody waits for our copies to be closed. */
-    close(STDIN_FILENO);
-    close(STDOUT_FILENO);
-    memset(r->addresses, 0, sizeof r->addresses);
-    r->count = 0;
-    look_up(r, host, AF_INET6, 16);
-    if (r->count > CLIENT_ADDRESSES_MAX / 2)
-        r->count = CLIENT_ADDRESSES_MAX / 2;
-    look_up(r, host, AF_INET, 4);
-    const size_t len = r->count * sizeof r->addresses[0];
-    _exit(write(fd, r->addresses, len) == (ssize_t)len ? 0 : 1);
+    struct answer answer = {0};
+
+    look_up(&answer, host, AF_INET6, 16);
+    if (answer.count > CLIENT_ADDRESSES_MAX / 2)
+        answer.count = CLIENT_ADDRESSES_MAX / 2;
+    look_up(&answer, host, AF_INET, 4);
+    return write(fd, &answer, sizeof answer) == (ssize_t)sizeof answer;
 }
 
-static enum resolve_result ask(struct resolve *r, const char *host)
+static void close_fds(struct resolve *r)
 {
-    int pipe_fds[2];
+    close(r->fd);
+    close(r->questions_fd);
+    r->pid = 0;
+    r->asked = false;
+}
 
-    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
-        return RESOLVE_SYSTEM;
-    r->pid = _Fork(); /* see spawn.c */
-    if (r->pid == 0)
-        answer(r, host, pipe_fds[1]);
-    const int error = errno;
-    close(pipe_fds[1]);
-    if (r->pid < 0) {
-        close(pipe_fds[0]);
-        errno = error;
-        return RESOLVE_SYSTEM;
+/* The child: never returns. Standard error is closed, too: whoever waits for its end waits for the
+ * program, not for us. Nor does a signal that is meant for the program end us, or Ctrl-C: it may
+ * still need us to stop in order. */
+static _Noreturn void serve(const char *name, int questions, int answers, void *secrets,
+                            size_t secrets_len)
+{
+    char host[CONF_VALUE_MAX_CHARS + 1], question;
+    sigset_t all;
+
+    sigfillset(&all);
+    (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    close(STDIN_FILENO);
+    close(STDOUT_FILENO);
+    close(STDERR_FILENO);
+    strncpy(host, name, sizeof host - 1);
+    host[sizeof host - 1] = '\0';
+    crypto_wipe(secrets, secrets_len);
+    (void)!sandbox_enter(SANDBOX_RESOLVER);
+    while (read(questions, &question, sizeof question) == (ssize_t)sizeof question &&
+           say(answers, host))
+        ;
+    _exit(0);
+}
+
+static void close_both(const int pipe[2])
+{
+    close(pipe[0]);
+    close(pipe[1]);
+}
+
+/* Makes the child. Returns 0 or errno. */
+static int begin(struct resolve *r, const char *host, void *secrets, size_t secrets_len)
+{
+    int answers[2], questions[2], error;
+
+    if (pipe2(answers, O_CLOEXEC) < 0)
+        return errno;
+    if (pipe2(questions, O_CLOEXEC) < 0) {
+        error = errno;
+        close_both(answers);
+        return error;
     }
-    r->fd = pipe_fds[0];
-    return RESOLVE_PENDING;
+    r->pid = _Fork(); /* see spawn.c */
+    if (r->pid == 0) {
+        close(answers[0]);
+        close(questions[1]);
+        serve(host, questions[0], answers[1], secrets, secrets_len);
+    }
+    error = errno;
+    close(answers[1]);
+    close(questions[0]);
+    r->fd = answers[0];
+    r->questions_fd = questions[1];
+    if (r->pid > 0)
+        return 0;
+    close_fds(r);
+    return error;
+}
+
+void resolve_keep(struct resolve *r, const char *host, void *secrets, size_t secrets_len)
+{
+    if (is_numeric(&r->addresses[0], host))
+        return;
+    r->kept = true;
+    r->error = begin(r, host, secrets, secrets_len);
 }
 
 void resolve_cancel(struct resolve *r)
 {
-    if (r->pid > 0) {
-        kill(r->pid, SIGKILL);
-        while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
-            ;
-        close(r->fd);
+    if (r->pid == 0 || r->kept)
+        return;
+    kill(r->pid, SIGKILL);
+    while (waitpid(r->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    close_fds(r);
+}
+
+static void take_answer(struct resolve *r)
+{
+    struct answer answer;
+    ssize_t n;
+
+    do {
+        n = read(r->fd, &answer, sizeof answer);
+    } while (n < 0 && errno == EINTR);
+    r->asked = false;
+    /* The child has read what strangers sent: it is not trusted with a number. */
+    if (n != (ssize_t)sizeof answer || answer.count > CLIENT_ADDRESSES_MAX)
+        return;
+    r->count = answer.count;
+    memcpy(r->addresses, answer.addresses, sizeof r->addresses);
+}
+
+/* A question that was given up, and not answered until now, will do as well: two would be answered
+ * one after the other. An answer that came meanwhile may be of long ago. */
+static enum resolve_result ask(struct resolve *r, const char *host)
+{
+    struct pollfd fd = {.fd = r->fd, .events = POLLIN};
+
+    if (r->pid == 0) {
+        if (!r->kept)
+            r->error = begin(r, host, NULL, 0);
+        errno = r->error;
+        if (r->error != 0)
+            return RESOLVE_SYSTEM;
+    } else if (r->asked && poll(&fd, 1, 0) > 0) {
+        take_answer(r);
     }
-    r->pid = -1;
-    r->fd = -1;
+    if (!r->asked)
+        (void)!write(r->questions_fd, "?", 1);  /* that the child is gone shows in its answer */
+    r->asked = true;
+    return RESOLVE_PENDING;
 }
 
 enum resolve_result resolve_finish(struct resolve *r)
 {
-    ssize_t n;
-
-    do {
-        n = read(r->fd, r->addresses, sizeof r->addresses);
-    } while (n < 0 && errno == EINTR);
-    const int error = errno;
+    take_answer(r);
     resolve_cancel(r);
-    errno = error;
-    if (n < 0)
-        return RESOLVE_SYSTEM;
-    r->count = (size_t)n / sizeof r->addresses[0];
     return r->count > 0 ? RESOLVE_DONE : RESOLVE_NOT_FOUND;
 }
 
@@ -123,6 +206,14 @@ static enum resolve_result ask(struct resolve *r, const char *host)
     (void)r;
     (void)host;
     return RESOLVE_NOT_FOUND;
+}
+
+void resolve_keep(struct resolve *r, const char *host, void *secrets, size_t secrets_len)
+{
+    (void)r;
+    (void)host;
+    (void)secrets;
+    (void)secrets_len;
 }
 
 void resolve_cancel(struct resolve *r)
@@ -138,11 +229,19 @@ enum resolve_result resolve_finish(struct resolve *r)
 
 #endif
 
+void resolve_init(struct resolve *r)
+{
+    resolve_cancel(r);
+    r->count = 0;
+}
+
 enum resolve_result resolve_start(struct resolve *r, const char *host)
 {
-    r->count = 0;
-    if (!is_numeric(&r->addresses[0], host))
+    struct resolve_address address;
+
+    if (!is_numeric(&address, host))
         return ask(r, host);
+    r->addresses[0] = address;
     r->count = 1;
     return RESOLVE_DONE;
 }

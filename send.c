@@ -466,6 +466,7 @@ int send_run(struct oneshot *run, union oneshot_bytes *bytes)
     if (status != EX_OK)
         return status;
     spooler_open(&send.spooler, run->conf, run->session);
+    oneshot_sandbox(run);
     send.patience_ms = clock_monotonic_ms() + timeout_ms;
     run_session(&send);
     return result(&send);   /* the spool is closed by the end of the program, which comes now */

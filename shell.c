@@ -12,6 +12,7 @@
 
 #include "clock.h"
 #include "fmt.h"
+#include "sandbox.h"
 #include "signals.h"
 
 /* Payloads are written in pieces of this size: no more than PIPE_BUF, so that a pipe which polls
@@ -356,6 +357,8 @@ int shell_run(struct shell *shell, struct session *session, struct keyring *keyr
         log_error(log, "no signals to poll for: %s", strerror(errno));
         return EX_OSERR;
     }
+    shell->sandbox = sandbox_enter(SANDBOX_SHELL);
+    sandbox_say(log, shell->sandbox, options->verbosity > 0);
     term_open(&shell->term, log);
     begin(shell);
     term_raw(&shell->term);

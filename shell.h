@@ -20,6 +20,7 @@ struct shell {
     struct log *log;
     struct term term;           /* not in use: standard input is a script */
     int signals;
+    int sandbox;                /* what sandbox_enter said */
     int status;                 /* the exit status */
     bool leaving;               /* as soon as the session is over */
     bool abandoned;             /* or even before */

@@ -312,7 +312,8 @@ static void do_stop(struct shell *shell, char *argument, uint64_t now_ms)
 static void do_status(struct shell *shell, char *argument, uint64_t now_ms)
 {
     (void)argument;
-    status_show(shell->log, shell->session, (now_ms - shell->started_ms) / 1000);
+    status_show(shell->log, shell->session, (now_ms - shell->started_ms) / 1000,
+                shell->sandbox);
 }
 
 static void send_argument(struct shell *shell, char *argument, uint64_t now_ms)

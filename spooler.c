@@ -24,15 +24,19 @@ static uint64_t patience_when_full_ms(const struct spooler *sp)
 
 /* ---- opening ---- */
 
-/* What could not be opened or read may hold something, unless it is none of ours. */
+/* What could not be opened or read may hold something, unless it is none of ours. Once it was open
+ * its name is of no use any more: in the sandbox no name is. */
 static bool may_hold(const struct spooler *sp, int why)
 {
+    const struct spool *spool = sp->spool;
     struct stat status;
 
-    if (sp->used || spool_in_use(sp->spool))
+    if (sp->used || spool_in_use(spool))
         return true;
-    return why != EX_CONFIG && stat(sp->session->use.conf->spool.text, &status) == 0 &&
-           status.st_size > SPOOL_HEADER_BYTES;
+    return why != EX_CONFIG &&
+           (spool->fd >= 0 ? fstat(spool->fd, &status)
+                           : stat(sp->session->use.conf->spool.text, &status)) == 0 &&
+           status.st_nlink > 0 && status.st_size > SPOOL_HEADER_BYTES;
 }
 
 /* It has complained. What it holds stays there. Where that may be something, nothing more is sent:

@@ -91,7 +91,7 @@ static void show_encryption(struct log *log, const struct conf *conf)
     log_info(log, "| %-24s AES-%s-256", "encryption:", sts_cipher_name(conf->cipher));
 }
 
-void status_show(struct log *log, const struct session *session, uint64_t up_s)
+void status_show(struct log *log, const struct session *session, uint64_t up_s, int sandbox)
 {
     const enum log_level level = log->level;
 
@@ -109,5 +109,6 @@ void status_show(struct log *log, const struct session *session, uint64_t up_s)
     } else {
         log_info(log, "status:            OFFLINE");
     }
+    log_info(log, "sandbox:           %s", sandbox == 0 ? "on" : "off");
     log->level = level;
 }

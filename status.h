@@ -5,7 +5,8 @@
 #include "session.h"
 
 /* Shows the session and its configuration; `up_s`: seconds since it was started. Of the password
- * only that there is one. Shown at any log level: somebody asked. */
-void status_show(struct log *log, const struct session *session, uint64_t up_s);
+ * only that there is one. `sandbox`: what sandbox_enter said. Shown at any log level: somebody
+ * asked. */
+void status_show(struct log *log, const struct session *session, uint64_t up_s, int sandbox);
 
 #endif

@@ -14,8 +14,14 @@
 #else
 #define STS_VERSION_RESOLVER ""
 #endif
+#if STS_SANDBOX
+#define STS_VERSION_SANDBOX ", sandbox"
+#else
+#define STS_VERSION_SANDBOX ""
+#endif
 
 static const char version_text[] =
-    "sts " STS_VERSION " (MQTT 3.1 and 3.1.1" STS_VERSION_SEED STS_VERSION_RESOLVER ")\n";
+    "sts " STS_VERSION " (MQTT 3.1 and 3.1.1" STS_VERSION_SEED STS_VERSION_RESOLVER
+    STS_VERSION_SANDBOX ")\n";
 
 #endif
