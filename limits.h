@@ -147,5 +147,9 @@
 /* ---- log ---- */
 
 #define LOG_LINE_MAX_BYTES 512      /* a longer line is cut, and says so */
+/* What others can bring about at will is told so often, and then when the count has doubled; anew
+ * after a time without it. An honest broker that is away is tried less often than that is long. */
+#define LOG_REPEATS_MAX 8
+#define LOG_QUIET_MS 10000
 
 #endif

@@ -61,6 +61,9 @@ static void log_line(struct log *log, enum log_level level, const char *format, 
     struct wr out = wr_over(line, sizeof line - 1); /* the newline always has its place */
     uint8_t *text;
 
+    const uint64_t times = log->times;
+
+    log->times = 0;
     if (level > log->level)
         return;
     if (log->erase)
@@ -68,6 +71,8 @@ static void log_line(struct log *log, enum log_level level, const char *format, 
     put_head(&out, level);
     text = out.p;
     fmt_v(&out, format, args);
+    if (times > 0)
+        fmt(&out, " (%llu times of late)", (unsigned long long)times);
     if (out.bad)
         put_cut_mark(&out);
     fmt_tame(text, (size_t)(out.p - text));

@@ -54,6 +54,22 @@ void session_count_drop(struct session *s, const char *why)
                   (unsigned long long)s->dropped);
 }
 
+bool session_tells(struct session *s, enum session_topic topic, uint64_t now_ms)
+{
+    struct session_repeat *repeat = &s->repeats[topic];
+
+    if (now_ms - repeat->last_ms >= LOG_QUIET_MS)
+        repeat->count = 0;
+    repeat->last_ms = now_ms;
+    repeat->count++;
+    if (repeat->count <= LOG_REPEATS_MAX)
+        return true;
+    if ((repeat->count & (repeat->count - 1)) != 0)
+        return false;
+    s->use.log->times = repeat->count;
+    return true;
+}
+
 /* ---- the end ---- */
 
 void session_finish(struct session *s, enum session_end end, uint64_t now_ms)
@@ -88,7 +104,9 @@ static enum session_event failed(struct session *s, const struct client_failure 
 
 static void on_subscribed(struct session *s, uint64_t now_ms)
 {
-    for (size_t i = 0; i < s->use.conf->subtop_count; i++)
+    const bool told = session_tells(s, SESSION_SAY_SUBSCRIBED, now_ms);
+
+    for (size_t i = 0; told && i < s->use.conf->subtop_count; i++)
         log_info(s->use.log, "subscribed to %s", s->use.conf->subtop[i].text);
     if (session_has_sts(s))
         session_sts_begin(s, now_ms);
@@ -107,11 +125,12 @@ static enum session_event on_message(struct session *s, const struct mqtt_publis
     return SESSION_EV_MESSAGE;
 }
 
-static void on_skipped(struct session *s, size_t size)
+static void on_skipped(struct session *s, size_t size, uint64_t now_ms)
 {
     s->skipped++;
-    log_warn(s->use.log, "skipped a PUBLISH of %zu bytes: a packet may have %u", size,
-             (unsigned)CLIENT_RX_BYTES);
+    if (session_tells(s, SESSION_SAY_SKIPPED, now_ms))
+        log_warn(s->use.log, "skipped a PUBLISH of %zu bytes: a packet may have %u", size,
+                 (unsigned)CLIENT_RX_BYTES);
 }
 
 static enum session_event on_client_event(struct session *s, const struct client_event *event,
@@ -121,7 +140,8 @@ static enum session_event on_client_event(struct session *s, const struct client
     case CLIENT_EV_NONE:
         return SESSION_EV_NONE;
     case CLIENT_EV_CONNECTED:
-        log_info(s->use.log, "connected to broker %s", s->use.conf->host.text);
+        if (session_tells(s, SESSION_SAY_CONNECTED, now_ms))
+            log_info(s->use.log, "connected to broker %s", s->use.conf->host.text);
         return SESSION_EV_NONE;
     case CLIENT_EV_SUBSCRIBED:
         on_subscribed(s, now_ms);
@@ -129,11 +149,12 @@ static enum session_event on_client_event(struct session *s, const struct client
     case CLIENT_EV_MESSAGE:
         return on_message(s, &event->u.message, message, now_ms);
     case CLIENT_EV_SKIPPED:
-        on_skipped(s, event->u.size);
+        on_skipped(s, event->u.size, now_ms);
         return SESSION_EV_NONE;
     case CLIENT_EV_LOST:
         s->ready = false;
-        session_say_lost(s->use.log, s->use.conf, &event->u.failure);
+        if (session_tells(s, SESSION_SAY_CUT_OFF, now_ms))
+            session_say_lost(s->use.log, s->use.conf, &event->u.failure);
         return SESSION_EV_NONE;
     case CLIENT_EV_FAILED:
         return failed(s, &event->u.failure);
@@ -199,9 +220,11 @@ void session_init(struct session *s, const struct session_use *use)
     s->store_status = EX_OK;
     s->slave_until_ms = UINT64_MAX;
     s->sent = s->received = s->skipped = s->dropped = s->replays = s->unwritten = 0;
+    s->lost_untold = 0;
     s->sent_before = 0;
     s->shortfall = false;
     s->push.open = false;
+    memset(s->repeats, 0, sizeof s->repeats);
     s->id_floor = s->last_id = 0;
     if (session_has_sts(s))
         session_sts_init(s);

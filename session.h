@@ -77,6 +77,28 @@ struct session_push {
     struct push_window window;  /* as it is once the message is taken */
 };
 
+/* What a log line is about that others can bring about at will. */
+enum session_topic {
+    SESSION_SAY_CONNECTED,
+    SESSION_SAY_SUBSCRIBED,
+    SESSION_SAY_CUT_OFF,
+    SESSION_SAY_SKIPPED,
+    SESSION_SAY_STARTED,
+    SESSION_SAY_ESTABLISHED,
+    SESSION_SAY_REPLACED,
+    SESSION_SAY_RESTARTED,
+    SESSION_SAY_KILLED,
+    SESSION_SAY_WAITING,
+    SESSION_SAY_TIMEOUT,
+    SESSION_SAY_LOST,
+    SESSION_SAY_COUNT,
+};
+
+/* How often that was, without a pause. */
+struct session_repeat {
+    uint64_t count, last_ms;
+};
+
 struct session {
     struct session_use use;
     bool running;           /* between session_start and SESSION_EV_OVER */
@@ -93,8 +115,10 @@ struct session {
     uint64_t sent_before;       /* of `sent`: in STS sessions before the one of now */
     bool shortfall;             /* one of those ended without a receipt for all of its own */
     uint64_t dropped, replays;  /* of pushes, and in all */
+    uint64_t lost_untold;       /* messages of the other end that no log line has counted yet */
     uint64_t unwritten;     /* texts of STS taken since the last session_release */
     struct session_push push;
+    struct session_repeat repeats[SESSION_SAY_COUNT];
     uint64_t id_floor;      /* ids of what is sent are above it */
     uint64_t last_id;       /* of the push that was sealed last */
     struct client client;

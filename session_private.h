@@ -22,6 +22,10 @@ bool session_draw_id(struct session *s, uint64_t *id);
 /* Counts a payload that changed nothing; says so at -v, ever less often. */
 void session_count_drop(struct session *s, const char *why);
 
+/* Counts what happens, and whether it is to be told: LOG_REPEATS_MAX. If so, the next log line says
+ * how often it was. */
+bool session_tells(struct session *s, enum session_topic topic, uint64_t now_ms);
+
 /* ---- session_sts.c ---- */
 
 void session_sts_init(struct session *s);

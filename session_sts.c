@@ -87,19 +87,20 @@ static const char *peer_name(const struct session *s)
     return peer ? peer->name : NULL;
 }
 
-static void established(struct session *s)
+static void established(struct session *s, uint64_t now_ms)
 {
     const char *name = peer_name(s);
 
     s->slave_until_ms = UINT64_MAX;
     s->killed = false;
-    log_info(s->use.log, "session established%s%s", name ? " with " : "", name ? name : "");
+    if (session_tells(s, SESSION_SAY_ESTABLISHED, now_ms))
+        log_info(s->use.log, "session established%s%s", name ? " with " : "", name ? name : "");
 }
 
-static enum session_event killed(struct session *s)
+static enum session_event killed(struct session *s, uint64_t now_ms)
 {
     s->ready = false;
-    if (!s->stopping && !s->killed)
+    if (!s->stopping && !s->killed && session_tells(s, SESSION_SAY_KILLED, now_ms))
         log_info(s->use.log, "the %s ended the session",
                  s->use.conf->mode == STS_SLAVE ? "master" : "slave");
     s->killed = true;
@@ -118,7 +119,7 @@ static enum session_event timed_out(struct session *s, uint64_t now_ms)
     } else if (s->use.conf->mode == STS_MASTER) {
         log_error(s->use.log, "no slave answered within %u s", seconds);
         session_finish(s, SESSION_END_HANDSHAKE, now_ms);
-    } else {
+    } else if (session_tells(s, SESSION_SAY_TIMEOUT, now_ms)) {
         log_warn(s->use.log, "the master did not finish its handshake within %u s", seconds);
     }
     return SESSION_EV_NONE;
@@ -140,19 +141,21 @@ static enum session_event on_event(struct session *s, enum sts_event event, uint
     case STS_EV_DROPPED:
         return SESSION_EV_NONE;
     case STS_EV_STARTED:
-        log_info(s->use.log, "a master began a handshake");
+        if (session_tells(s, SESSION_SAY_STARTED, now_ms))
+            log_info(s->use.log, "a master began a handshake");
         return SESSION_EV_NONE;
     case STS_EV_ESTABLISHED:
-        established(s);
+        established(s, now_ms);
         return SESSION_EV_NONE;
     case STS_EV_TEXT:
         s->received++;
         return SESSION_EV_MESSAGE;
     case STS_EV_KILLED:
-        return killed(s);
+        return killed(s, now_ms);
     case STS_EV_RESTARTED:
         s->ready = false;
-        log_warn(s->use.log, "the master began anew: its last session did not end with KILL");
+        if (session_tells(s, SESSION_SAY_RESTARTED, now_ms))
+            log_warn(s->use.log, "the master began anew: its last session did not end with KILL");
         return SESSION_EV_NONE;
     case STS_EV_SILENT:
         silent(s);
@@ -168,17 +171,20 @@ static enum session_event on_event(struct session *s, enum sts_event event, uint
 }
 
 /* What a payload brought beside its event. */
-static void on_news(struct session *s, const struct sts_news *news)
+static void on_news(struct session *s, const struct sts_news *news, uint64_t now_ms)
 {
     if (news->event == STS_EV_DROPPED)
         session_count_drop(s, sts_drop_text(news->why));
-    if (news->replaced)
+    if (news->replaced && session_tells(s, SESSION_SAY_REPLACED, now_ms))
         log_warn(s->use.log, "a new session takes the place of the one that ran");
     if (news->began && news->event != STS_EV_ESTABLISHED)
-        established(s);
-    if (news->lost > 0)
+        established(s, now_ms);
+    s->lost_untold += news->lost;
+    if (news->lost > 0 && session_tells(s, SESSION_SAY_LOST, now_ms)) {
         log_warn(s->use.log, "%llu messages of the other end are lost",
-                 (unsigned long long)news->lost);
+                 (unsigned long long)s->lost_untold);
+        s->lost_untold = 0;
+    }
 }
 
 /* A retained payload is one that somebody left behind, not one that the other end sent now. */
@@ -199,7 +205,7 @@ enum session_event session_sts_take(struct session *s, const struct mqtt_publish
             s->shortfall = s->shortfall || !whole;
             s->sent_before = s->sent;
         }
-        on_news(s, &news);
+        on_news(s, &news, now_ms);
         message->text = news.text;
         message->peer = peer_name(s);
         message->has_number = sts_counter(&s->sts, &message->number);
@@ -220,7 +226,7 @@ static void check_killed(struct session *s, uint64_t now_ms)
         return;
     if (s->use.conf->mode == STS_MASTER)
         session_stop(s, now_ms);
-    else
+    else if (session_tells(s, SESSION_SAY_WAITING, now_ms))
         log_info(s->use.log, "waiting for a master");
 }
 

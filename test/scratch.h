@@ -22,7 +22,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 static char scratch[] = "/tmp/sts-test-XXXXXX";
-static struct log test_log = {-1, LOG_DEBUG, NULL, false};
+static struct log test_log = {-1, LOG_DEBUG, NULL, false, 0};
 static char logged[8192];
 
 static inline int scratch_make(void **state)
