@@ -14,6 +14,15 @@ static inline uint64_t clock_monotonic_ms(void)
     return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+/* The same in microseconds. */
+static inline uint64_t clock_monotonic_us(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
 /* Milliseconds since 1970, UTC, as far as the machine knows. */
 static inline int64_t clock_wall_ms(void)
 {

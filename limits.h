@@ -90,9 +90,11 @@
 #define STS2_SILENCE_MAX 4          /* times `keepalive` that a slave hears nothing */
 #define STS2_KILLS_MAX 2            /* that one end sends in one session */
 /* Handshake messages read: junk costs one X25519 each, an authentic INITREQ five with its answer.
- * A burst is what can be pending; after it 8 a second, which a flood shares with honest masters. */
+ * A burst is what can be pending; after it 8 a second. Of junk as many as fit half of the time, if
+ * that is more: a flood shares them with honest masters, and 8 of 10,000 would be none. */
 #define STS2_HANDSHAKES_BURST 8
 #define STS2_HANDSHAKE_EVERY_MS UINT64_C(125)
+#define STS2_JUNK_SHARE 2           /* one part in so many of the time */
 #define PUSH_WINDOW_IDS 32          /* ids above the floor that a collector remembers of one key */
 
 /* ---- Mbed TLS's buffer allocator (bignum and curve arithmetic of secp256k1) ---- */

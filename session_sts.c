@@ -1,6 +1,7 @@
 /* session_sts.c - see session_private.h. */
 #include "session_private.h"
 
+#include "clock.h"
 #include "session_say.h"
 
 void session_sts_init(struct session *s)
@@ -199,8 +200,11 @@ enum session_event session_sts_take(struct session *s, const struct mqtt_publish
     } else {
         const bool whole = receipted(s);    /* asked before a new session forgets it */
 
+        const uint64_t from_us = clock_monotonic_us();
+
         sts_take(&s->sts, &news, publish->topic, client_payload(&s->client, publish),
                  publish->payload.len, now_ms);
+        sts_spent(&s->sts, clock_monotonic_us() - from_us);
         if (news.began) {
             s->shortfall = s->shortfall || !whole;
             s->sent_before = s->sent;

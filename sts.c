@@ -291,6 +291,12 @@ void sts_take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t 
         s->received++;
 }
 
+void sts_spent(struct sts *s, uint64_t spent_us)
+{
+    if (is_v2(s))
+        sts2_spent(&s->v2, spent_us);
+}
+
 bool sts_needs_id(const struct sts *s)
 {
     enum sts_type type;

@@ -110,6 +110,9 @@ int sts_start(struct sts *s, uint64_t now_ms) __attribute__((warn_unused_result)
 void sts_take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
               size_t payload_len, uint64_t now_ms);
 
+/* The payload that was taken last took that long: what a flood of junk may cost goes by it. */
+void sts_spent(struct sts *s, uint64_t spent_us);
+
 /* Whether the next sts_pull uses an id up (STS/2: INITREQ): draw one, sync it to the state file,
  * and give it to sts_pull. Otherwise its `id` is not looked at. */
 bool sts_needs_id(const struct sts *s);

@@ -7,6 +7,8 @@ static_assert(STS2_INITREQ_BYTES == FIRST_BYTES, "INITREQ is a first message wit
 static_assert(STS2_INITACK_BYTES == 2 + NOISE_MESSAGE_2_BYTES, "INITACK is message 2");
 static_assert(STS2_ENC_BYTES == LINK_BYTES, "an empty text");
 
+#define HANDSHAKE_EVERY_US (1000 * STS2_HANDSHAKE_EVERY_MS)
+
 /* ---- what a step holds ---- */
 
 /* The one place where the step changes: each has the secrets it needs, and no others. */
@@ -131,12 +133,21 @@ static void begin(struct sts2 *s, struct sts_news *news, const struct link *link
  * future is as long as a burst. */
 static bool handshake_allowed(struct sts2 *s, uint64_t now_ms)
 {
-    uint64_t from_ms = s->handshakes_ms > now_ms ? s->handshakes_ms : now_ms;
+    uint64_t now_us = now_ms * 1000;
+    uint64_t from_us = s->handshakes_us > now_us ? s->handshakes_us : now_us;
 
-    if (from_ms - now_ms > (STS2_HANDSHAKES_BURST - 1) * STS2_HANDSHAKE_EVERY_MS)
+    if (from_us - now_us > (STS2_HANDSHAKES_BURST - 1) * HANDSHAKE_EVERY_US)
         return false;
-    s->handshakes_ms = from_ms + STS2_HANDSHAKE_EVERY_MS;
+    s->handshakes_us = from_us + HANDSHAKE_EVERY_US;
+    s->junk_charged = true;
     return true;
+}
+
+void sts2_spent(struct sts2 *s, uint64_t spent_us)
+{
+    if (s->junk_charged && spent_us < HANDSHAKE_EVERY_US / STS2_JUNK_SHARE)
+        s->handshakes_us -= HANDSHAKE_EVERY_US - spent_us * STS2_JUNK_SHARE;
+    s->junk_charged = false;
 }
 
 /* ---- pending handshakes, point 3 ---- */
@@ -355,6 +366,7 @@ void sts2_take(struct sts2 *s, struct sts_news *news, struct bytes topic, uint8_
     enum sts_type type;
 
     memset(news, 0, sizeof *news);
+    s->junk_charged = false;
     expire_pending(s, now_ms);
     if (form_ok(s->use.mode, &type, payload, payload_len)) {
         if (type == STS_INITREQ)
@@ -367,6 +379,8 @@ void sts2_take(struct sts2 *s, struct sts_news *news, struct bytes topic, uint8_
     news->why = why;
     if (why != STS_DROP_NONE)
         news->event = STS_EV_DROPPED;
+    else
+        s->junk_charged = false;
 }
 
 /* ---- sending ---- */

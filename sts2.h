@@ -76,7 +76,8 @@ struct sts2 {
     uint64_t quiet_ms;              /* ESTABLISHED: when silence has to be acted on */
     unsigned questions;             /* RDYACKs without an answer; master */
     bool rdyack_due;
-    uint64_t handshakes_ms;         /* the handshakes read so far are paid for at this time */
+    bool junk_charged;              /* the last message was a handshake's, and came to nothing */
+    uint64_t handshakes_us;         /* the handshakes read so far are paid for at this time */
     struct tally tally;             /* of this session or, when it is over, the last one */
     struct link link;
     struct sts2_attempt attempt;
@@ -98,6 +99,12 @@ void sts2_start(struct sts2 *s, uint64_t now_ms);
     ensures view: news->text.p == \null || news->text.p == payload + LINK_HEAD_BYTES; */
 void sts2_take(struct sts2 *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
                size_t payload_len, uint64_t now_ms);
+
+/* The message that was taken last took that long by the clock. A handshake message that came to
+ * nothing is not charged for more than its share of the time. */
+/*@ requires state: \valid(s);
+    assigns s->handshakes_us, s->junk_charged; */
+void sts2_spent(struct sts2 *s, uint64_t spent_us);
 
 /* What has to leave next; false: nothing. STS_INITREQ needs a fresh ephemeral key and id,
  * STS_INITACK a fresh ephemeral key. */

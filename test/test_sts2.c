@@ -50,7 +50,8 @@ static struct sts2 state_of(const struct end *e)
 {
     struct sts2 s = e->s;
 
-    s.handshakes_ms = 0;
+    s.handshakes_us = 0;
+    s.junk_charged = false;
     return s;
 }
 

@@ -238,6 +238,43 @@ static void test_rate(void **state)
     assert_int_equal(pass(&w, &w.slave, m, STS_INITACK).event, STS_EV_ESTABLISHED);
 }
 
+/* Junk is charged what it took and as much again, and no more than any handshake; one that began
+ * is charged in full, and what the rate did not let through, or needs no handshake, nothing. */
+static void test_rate_of_junk(void **state)
+{
+    enum { SPENT_US = 200 };
+    const unsigned fit = (STS2_HANDSHAKES_BURST - 1) * (unsigned)STS2_HANDSHAKE_EVERY_MS * 1000 /
+                         (SPENT_US * STS2_JUNK_SHARE);
+    struct world w;
+    uint8_t junk[STS2_INITREQ_BYTES];
+    struct end *m = &w.masters[0];
+    unsigned read = 0;
+
+    (void)state;
+    world_init(&w, 1);
+    memset(junk, 0x55, sizeof junk);
+    junk[0] = STS2_VERSION;
+    junk[1] = STS_INITREQ;
+    for (unsigned i = 0; i < fit + 100; i++) {
+        read += take(&w, &w.slave, junk, sizeof junk).why == STS_DROP_TAG;
+        sts2_spent(&w.slave.s, SPENT_US);
+        (void)take(&w, &w.slave, junk, sizeof junk - 1);
+        sts2_spent(&w.slave.s, SPENT_US);
+    }
+    assert_int_equal(read, fit + 1);
+    w.now_ms++;
+    sts2_start(&m->s, w.now_ms);
+    assert_int_equal(pass(&w, m, &w.slave, STS_INITREQ).event, STS_EV_STARTED);
+    sts2_spent(&w.slave.s, SPENT_US);
+    w.now_ms += STS2_HANDSHAKE_EVERY_MS - 2;
+    assert_int_equal(take(&w, &w.slave, junk, sizeof junk).why, STS_DROP_RATE);
+    w.now_ms += 2;
+    assert_int_equal(take(&w, &w.slave, junk, sizeof junk).why, STS_DROP_TAG);
+    sts2_spent(&w.slave.s, 1000 * STS2_HANDSHAKE_EVERY_MS);
+    w.now_ms += STS2_HANDSHAKE_EVERY_MS;
+    assert_int_equal(take(&w, &w.slave, junk, sizeof junk).why, STS_DROP_TAG);
+}
+
 /* An id that was confirmed stays the last one of its key, also when the session is over. */
 static void test_id_final(void **state)
 {
@@ -516,6 +553,7 @@ int main(void)
         cmocka_unit_test(test_unanswered_keys),
         cmocka_unit_test(test_answers_wait),
         cmocka_unit_test(test_rate),
+        cmocka_unit_test(test_rate_of_junk),
         cmocka_unit_test(test_id_final),
         cmocka_unit_test(test_bad_id),
         cmocka_unit_test(test_room),

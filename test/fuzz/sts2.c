@@ -149,7 +149,8 @@ static void check_dropped(const struct sts2 *before, const struct sts2 *after)
 {
     struct sts2 same = *before;
 
-    same.handshakes_ms = after->handshakes_ms;
+    same.handshakes_us = after->handshakes_us;
+    same.junk_charged = after->junk_charged;
     for (size_t i = 0; i < STS2_PENDING_MAX; i++)
         if (same.pending[i].expires_ms <= w.now && same.pending[i].state != PENDING_NONE)
             memset(&same.pending[i], 0, sizeof same.pending[i]);
