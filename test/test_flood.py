@@ -420,6 +420,8 @@ class Session(Test):
         for flood in floods:
             flood.start()
         try:
+            # The burst is used up.
+            self.wait_for("junk", lambda: "(64 so far)" in self.read("slave.err"))
             for i in range(3):
                 self.run_sts("-s", f"hello {i}", timeout=WAIT_S, **self.ends_of("master"))
         finally:
