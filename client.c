@@ -238,7 +238,8 @@ static uint64_t ping_due(const struct client *c)
     const bool by_sent = is_deaf(c) || c->pings > 0 || c->last_tx_ms < c->last_rx_ms;
     const uint64_t last = by_sent ? c->last_tx_ms : c->last_rx_ms;
 
-    if (c->use.conf->keepalive_s == 0 || c->ping_wanted)
+    /* On a connection that is broken, and kept for what it brought, nothing leaves any more. */
+    if (c->use.conf->keepalive_s == 0 || c->ping_wanted || c->io_error != 0)
         return CLIENT_NEVER;
     return last + (uint64_t)c->use.conf->keepalive_s * 1000;
 }
