@@ -178,19 +178,32 @@ static void a_kept_child_answers_again(void **state)
     end_kept();
 }
 
+static char secrets[64];
+
+static void read_secrets(char found[sizeof secrets], pid_t pid)
+{
+    char path[64];
+
+    (void)snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+    const int fd = open(path, O_RDONLY);
+    assert_true(fd >= 0);
+    memset(found, 0x77, sizeof secrets);
+    (void)!pread(fd, found, sizeof secrets, (off_t)(uintptr_t)secrets);
+    close(fd);
+}
+
 static void a_kept_child_wipes_the_secrets(void **state)
 {
-    static char secrets[64];
-    char path[64], theirs[sizeof secrets];
+    char theirs[sizeof secrets];
 
     (void)state;
     memcpy(secrets, "localhost\0secret secret secret", 31);
+    read_secrets(theirs, getpid());
+    if (memcmp(theirs, secrets, sizeof theirs) != 0)
+        skip();     /* an emulator, which has them elsewhere */
     kept(secrets, secrets, sizeof secrets);
     assert_int_equal(look_up_again("localhost"), RESOLVE_DONE);    /* it has come so far */
-    (void)snprintf(path, sizeof path, "/proc/%d/mem", (int)r.pid);
-    const int fd = open(path, O_RDONLY);
-    assert_int_equal(pread(fd, theirs, sizeof theirs, (off_t)(uintptr_t)secrets), sizeof theirs);
-    close(fd);
+    read_secrets(theirs, r.pid);
     assert_memory_equal(theirs, (char[sizeof theirs]){0}, sizeof theirs);
     assert_string_equal(secrets + 10, "secret secret secret");
     end_kept();
@@ -265,7 +278,8 @@ static void a_kept_child_ends_with_the_program(void **state)
     pid_t child = 0;
 
     (void)state;
-    assert_int_equal(prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0), 0);
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
+        skip();     /* an emulator that does not know it */
     assert_int_equal(pipe(fds), 0);
     const pid_t program = fork();
     if (program == 0) {
