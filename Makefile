@@ -30,7 +30,7 @@ RESOLVER ?= 1       # 0: numeric addresses only
 SANDBOX ?= 1        # 0: without the filter of system calls, see sandbox.h
 MBEDTLS ?= deps/mbedtls-3.6.6
 V ?= 0              # 1: show every command
-CFLAGS ?= -Os
+CFLAGS ?= -Oz
 LDFLAGS ?=
 STRIP ?= strip
 CLANG ?= clang
@@ -83,6 +83,8 @@ endif
 
 # ---- the program ----
 
+comma := ,
+MACHINE := $(shell $(CC) -dumpmachine)
 T := $(B)/test
 SRC := $(sort $(wildcard *.c))
 
@@ -112,14 +114,30 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-protot
 BASE := -std=c11 -D_GNU_SOURCE= -iquote . -idirafter $(B)/include $(DEFINES)
 
 HARDEN := -fPIE -fstack-protector-strong
-SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
+SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections \
+    -fno-asynchronous-unwind-tables -fno-tree-loop-im -fno-move-loop-invariants \
+    -fno-optimize-sibling-calls -fno-tree-dominator-opts -fallow-store-data-races
+# Where the time goes, those of them that cost any are not for free.
+HOT_MBEDTLS := chacha20 poly1305 sha256
+HOT := -Os -ftree-loop-im -fmove-loop-invariants -foptimize-sibling-calls -ftree-dominator-opts
+# musl keeps the canary in two places, a variable and, at an offset that is part of its ABI, behind
+# the thread pointer. Which one takes less code is not the compiler's default.
+CANARY_x86_64 := -mstack-protector-guard=global
+CANARY_arm := -mstack-protector-guard=tls -mstack-protector-guard-offset=-8
+CANARY_aarch64 := -mstack-protector-guard=sysreg -mstack-protector-guard-reg=tpidr_el0 \
+    -mstack-protector-guard-offset=-16
+HARDEN += $(if $(filter armv5,$(ARCH)),,$(CANARY_$(firstword $(subst -, ,$(MACHINE)))))
+# What each of these wins, and what was tried beside them: doc/size.md.
 PROGRAM_CFLAGS := $(HARDEN) $(SMALL) $(CFLAGS)
+
+# MIPS needs more headers than sts.ld knows.
+LAYOUT := $(if $(filter mipsel%,$(MACHINE)),,$(comma)-T$(comma)sts.ld)
 
 # A static PIE by hand, because musl-gcc ignores -static-pie: rcrt1.o relocates the program itself,
 # so no loader is named in it, and no relocation may be left in what is read-only.
 PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
     -Wl,-pie,--no-dynamic-linker,-z,text,-z,relro,-z,now,-z,noexecstack,-z,noseparate-code \
-    -Wl,--gc-sections,--fatal-warnings -fstack-usage $(LDFLAGS)
+    -Wl,--gc-sections,--fatal-warnings,--hash-style=sysv$(LAYOUT) -fstack-usage $(LDFLAGS)
 
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
@@ -133,14 +151,15 @@ MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 all: $(B)/sts
 
 # Unstripped: what the tests look up symbols in.
-$(B)/sts.debug: $(OBJ) $(MBEDTLS_OBJ)
+$(B)/sts.debug: $(OBJ) $(MBEDTLS_OBJ) sts.ld
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)rm -f $(B)/*.su
-	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(PROGRAM_LDFLAGS)
 
 $(B)/sts: $(B)/sts.debug
 	$(if $(Q),@echo "  STRIP $@")
 	$(Q)$(STRIP) -R .comment -o $@ $<
+	$(Q)script/cut-sections $@
 
 $(B)/%.o: %.c $(B)/flags | $(B)/include
 	$(if $(Q),@echo "  CC    $<")
@@ -152,7 +171,9 @@ $(B)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags | $(B)/deps
 	$(Q)$(CC) $(DEFINES) $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE) $(PROGRAM_CFLAGS) $(FILE_FLAGS) \
 	    -c -o $@ $<
 
-$(B)/mbedtls/$(EVEREST).o $(T)/mbedtls/$(EVEREST).o: private FILE_FLAGS := $(EVEREST_FLAGS)
+$(HOT_MBEDTLS:%=$(B)/mbedtls/library/%.o): private FILE_FLAGS := $(HOT)
+$(B)/mbedtls/$(EVEREST).o: private FILE_FLAGS := $(HOT) $(EVEREST_FLAGS)
+$(T)/mbedtls/$(EVEREST).o: private FILE_FLAGS := $(EVEREST_FLAGS)
 
 # No other file of ours gets to see Mbed TLS.
 $(B)/crypto.o $(T)/crypto.o: private BASE += $(MBEDTLS_DEFINES) $(MBEDTLS_INCLUDE)
