@@ -15,7 +15,7 @@
 # make fuzz-coverage    which lines of the parsers the fuzz corpora reach; V=1: the others
 # make lint     gcc -fanalyzer, clang-tidy, cppcheck and shellcheck; see script/lint
 # make prove    proves the parsers and encoders free of undefined behaviour; see doc/proof.md
-# make size     how large the program is, and what makes it so
+# make size     how large each flavour is, and what makes it so; SIZE=--check: only the budgets
 # make install  the program, its manuals, sample configs and completions; PREFIX=, DESTDIR=
 # make uninstall        removes those
 # make clean    removes build/ (and leaves deps/)
@@ -503,8 +503,14 @@ fault:
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)STS='$(B)/sts' $(PYTHON) test/fault/fault.py $(FAULT)
 
-size: all
-	$(Q)script/size $(B)
+# The flavours side by side. -g changes no instruction; the map says what the libraries bring.
+size: | $(B)/deps
+	$(Q)for flavour in 'all 1 1' 'seed0 0 1' 'bare 0 0'; do \
+	    set -- $$flavour; \
+	    $(MAKE) --no-print-directory B=$(B)/size/$$1 SEED=$$2 RESOLVER=$$3 CFLAGS='$(CFLAGS) -g' \
+	        LDFLAGS='$(LDFLAGS) -Wl,-Map=$(B)/size/'$$1/sts.map || exit 1; \
+	done
+	$(Q)$(PYTHON) script/size $(SIZE) $(B)/size '$(ARCH)' '$(STRIP:%strip=%)'
 
 # ---- installing ----
 
