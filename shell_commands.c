@@ -365,14 +365,29 @@ static void do_exit(struct shell *shell, char *argument, uint64_t now_ms)
     shell_leave(shell, now_ms);
 }
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+/* strspn and strcspn would bring 400 bytes. */
+static char *skip_blanks(char *text)
+{
+    while (is_blank(*text))
+        text++;
+    return text;
+}
+
 /* Takes the first word off the line, in place, and returns what is behind the blanks after it. */
 static char *cut_word(char *word)
 {
-    char *rest = word + strcspn(word, " \t");
+    char *rest = word;
 
+    while (*rest != '\0' && !is_blank(*rest))
+        rest++;
     if (*rest != '\0')
         *rest++ = '\0';
-    return rest + strspn(rest, " \t");
+    return skip_blanks(rest);
 }
 
 static void execute_word(struct shell *shell, char *word, uint64_t now_ms)
@@ -406,7 +421,7 @@ static void execute_word(struct shell *shell, char *word, uint64_t now_ms)
 
 void shell_execute(struct shell *shell, uint64_t now_ms)
 {
-    char *word = shell->command + strspn(shell->command, " \t");
+    char *word = skip_blanks(shell->command);
 
     if (word[0] == '!')
         run_program(shell, word + 1, shell->term.in_use ? SPAWN_TERMINAL : SPAWN_QUIET);
