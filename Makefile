@@ -116,10 +116,14 @@ BASE := -std=c11 -D_GNU_SOURCE= -iquote . -idirafter $(B)/include $(DEFINES)
 HARDEN := -fPIE -fstack-protector-strong
 SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections \
     -fno-asynchronous-unwind-tables -fno-tree-loop-im -fno-move-loop-invariants \
-    -fno-optimize-sibling-calls -fno-tree-dominator-opts -fallow-store-data-races
+    -fno-optimize-sibling-calls -fno-tree-dominator-opts -fallow-store-data-races \
+    -fno-partial-inlining -fno-shrink-wrap -fno-caller-saves -fno-tree-sink \
+    --param max-inline-functions-called-once-insns=400 \
+    --param max-inline-functions-called-once-loop-depth=1
 # Where the time goes, those of them that cost any are not for free.
 HOT_MBEDTLS := chacha20 poly1305 sha256
-HOT := -Os -ftree-loop-im -fmove-loop-invariants -foptimize-sibling-calls -ftree-dominator-opts
+HOT := -Os -ftree-loop-im -fmove-loop-invariants -foptimize-sibling-calls -ftree-dominator-opts \
+    -fpartial-inlining -fshrink-wrap -fcaller-saves -ftree-sink
 # musl keeps the canary in two places, a variable and, at an offset that is part of its ABI, behind
 # the thread pointer. Which one takes less code is not the compiler's default.
 CANARY_x86_64 := -mstack-protector-guard=global
