@@ -134,8 +134,8 @@ HARDEN += $(if $(filter armv5,$(ARCH)),,$(CANARY_$(firstword $(subst -, ,$(MACHI
 # What each of these wins, and what was tried beside them: doc/size.md.
 PROGRAM_CFLAGS := $(HARDEN) $(SMALL) $(CFLAGS)
 
-# MIPS needs more headers than sts.ld knows.
-LAYOUT := $(if $(filter mipsel%,$(MACHINE)),,$(comma)-T$(comma)sts.ld)
+# MIPS needs more headers than sts.ld knows, and the linker for s390x sections of its own.
+LAYOUT := $(if $(filter x86_64-% i686-% arm-% aarch64-%,$(MACHINE)),$(comma)-T$(comma)sts.ld)
 
 # A static PIE by hand, because musl-gcc ignores -static-pie: rcrt1.o relocates the program itself,
 # so no loader is named in it, and no relocation may be left in what is read-only.
