@@ -36,7 +36,7 @@ expect_compiler() { # COMPILER
     start_broker
     recv_start idle -o subtop=t
     cat "/proc/$BG/smaps_rollup" >"$(scratch)/smaps"
-    for what in Rss Private_Dirty; do
+    for what in Rss Anonymous; do
         budget=$(awk -v what="$what" '$1 == "x86_64" && $3 == what { print $4 }' "$ROOT/test/budgets")
         kib=$(awk -v what="$what" '$1 == what ":" { print $2 }' \
             "$(scratch)/smaps")
