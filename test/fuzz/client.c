@@ -441,9 +441,17 @@ static void release(void)
     memset(user.unreleased, 0, sizeof user.unreleased);
 }
 
+/* The last connection of a single message is left open, for the end of the program to close. */
+static void end_of_program(void)
+{
+    if (c.use.single && c.state == CLIENT_IDLE && c.fd == -1)
+        net.open = false;
+}
+
 /* Acknowledgements that did not leave are gone with the connection. */
 static void connection_gone(void)
 {
+    end_of_program();
     CHECK(!net.open && c.fd == -1);
     user.held_count = 0;
     memset(user.may_leave, 0, sizeof user.may_leave);
@@ -474,6 +482,7 @@ static void check_inside(void)
             CHECK(f->start + f->len <= client_flight_look(&c, c.flight_head)->start);
     }
     CHECK(used <= sizeof c.ring);
+    end_of_program();
     CHECK((c.fd == SOCKET_FD) == net.open);
 }
 
