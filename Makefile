@@ -113,6 +113,8 @@ WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-protot
         -Wswitch-enum -Wundef -Wpointer-arith -Wwrite-strings -Werror
 BASE := -std=c11 -D_GNU_SOURCE= -iquote . -idirafter $(B)/include $(DEFINES)
 
+# No _FORTIFY_SOURCE: it is the C library that would check, and musl does not. The unit tests have
+# glibc, and the sanitizers, which see more and would be kept from seeing some of it.
 HARDEN := -fPIE -fstack-protector-strong
 SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections \
     -fno-asynchronous-unwind-tables -fno-tree-loop-im -fno-move-loop-invariants \
