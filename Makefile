@@ -13,7 +13,8 @@
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
 # make fuzz-coverage    which lines of the parsers the fuzz corpora reach; V=1: the others
-# make lint     gcc -fanalyzer, clang-tidy, cppcheck and shellcheck; see script/lint
+# make lint     gcc -fanalyzer, clang-tidy, clang-format, cppcheck and shellcheck; see script/lint
+# make format   sets the sources as .clang-format has it
 # make prove    proves the parsers and encoders free of undefined behaviour; see doc/proof.md
 # make size     how large each flavour is, and what makes it so; SIZE=--check: only the budgets
 # make install  the program, its manuals, sample configs and completions; PREFIX=, DESTDIR=
@@ -149,7 +150,7 @@ OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
 .PHONY: all unit test test-brokers demo bench cross dist instructions ct fault fuzz fuzzers \
-    fuzz-coverage fuzz-merge lint prove size install uninstall clean check-clang FORCE
+    fuzz-coverage fuzz-merge lint format prove size install uninstall clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -435,8 +436,11 @@ $(F)/flags: FORCE
 lint:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
 	$(Q)$(MAKE) --no-print-directory $(B)/include
-	$(Q)for with in gcc clang-tidy cppcheck shellcheck; do \
+	$(Q)for with in gcc clang-tidy clang-format cppcheck shellcheck; do \
 	    MBEDTLS='$(MBEDTLS)' script/lint $$with || exit 1; done
+
+format:
+	$(Q)clang-format -i *.[ch] test/*.[ch] test/*/*.[ch]
 
 # ---- proof: Frama-C/Eva ----
 

@@ -153,8 +153,7 @@ static bool was_good(const struct client *c, uint64_t now_ms)
     const int err = c->fault.err;
     const bool in_vain = err == CLIENT_ERR_NO_ACK || err == CLIENT_ERR_NO_SUBACK;
 
-    return c->answered &&
-           (c->proven || (!in_vain && now_ms - c->up_ms >= client_timeout_ms(c)));
+    return c->answered && (c->proven || (!in_vain && now_ms - c->up_ms >= client_timeout_ms(c)));
 }
 
 /* Turns the fault into an event, and the state into what follows from it. */

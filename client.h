@@ -40,32 +40,32 @@ enum client_err {
 };
 
 enum client_state {
-    CLIENT_IDLE,        /* never started, or closed, or failed */
-    CLIENT_RESOLVING,   /* the host name is being looked up */
-    CLIENT_CONNECTING,  /* TCP */
-    CLIENT_GREETING,    /* CONNECT is out, CONNACK not here */
+    CLIENT_IDLE,       /* never started, or closed, or failed */
+    CLIENT_RESOLVING,  /* the host name is being looked up */
+    CLIENT_CONNECTING, /* TCP */
+    CLIENT_GREETING,   /* CONNECT is out, CONNACK not here */
     CLIENT_UP,
-    CLIENT_CLOSING,     /* DISCONNECT is on its way, or the broker's close */
-    CLIENT_WAITING,     /* for the next attempt to connect */
+    CLIENT_CLOSING, /* DISCONNECT is on its way, or the broker's close */
+    CLIENT_WAITING, /* for the next attempt to connect */
 };
 
 enum client_event_type {
-    CLIENT_EV_NONE,         /* nothing more to say before the next poll */
-    CLIENT_EV_CONNECTED,    /* CONNACK; u.session_present */
-    CLIENT_EV_SUBSCRIBED,   /* SUBACK: every filter is granted */
-    CLIENT_EV_MESSAGE,      /* u.message, until client_taken */
-    CLIENT_EV_SKIPPED,      /* a PUBLISH larger than the buffer was acknowledged unread; u.size */
-    CLIENT_EV_LOST,         /* the connection is gone, and will be tried again; u.failure */
-    CLIENT_EV_FAILED,       /* the connection is gone for good; u.failure */
-    CLIENT_EV_CLOSED,       /* after client_disconnect */
+    CLIENT_EV_NONE,       /* nothing more to say before the next poll */
+    CLIENT_EV_CONNECTED,  /* CONNACK; u.session_present */
+    CLIENT_EV_SUBSCRIBED, /* SUBACK: every filter is granted */
+    CLIENT_EV_MESSAGE,    /* u.message, until client_taken */
+    CLIENT_EV_SKIPPED,    /* a PUBLISH larger than the buffer was acknowledged unread; u.size */
+    CLIENT_EV_LOST,       /* the connection is gone, and will be tried again; u.failure */
+    CLIENT_EV_FAILED,     /* the connection is gone for good; u.failure */
+    CLIENT_EV_CLOSED,     /* after client_disconnect */
 };
 
 struct client_failure {
-    int err;                /* enum client_err; 0: none */
-    int detail;             /* errno; enum mqtt_err; CONNACK code; index of the refused filter - as
+    int err;          /* enum client_err; 0: none */
+    int detail;       /* errno; enum mqtt_err; CONNACK code; index of the refused filter - as
                                `err` has it */
-    int packet;             /* enum mqtt_type of a malformed or unexpected packet */
-    uint64_t wait_ms;       /* CLIENT_EV_LOST: until the next attempt */
+    int packet;       /* enum mqtt_type of a malformed or unexpected packet */
+    uint64_t wait_ms; /* CLIENT_EV_LOST: until the next attempt */
 };
 
 struct client_event {
@@ -73,25 +73,26 @@ struct client_event {
     union {
         bool session_present;
         struct mqtt_publish message;
-        size_t size;        /* of the whole packet, bytes */
+        size_t size; /* of the whole packet, bytes */
         struct client_failure failure;
     } u;
 };
 
 /* How a connection is to be used. */
 struct client_use {
-    const struct conf *conf;    /* kept by reference */
-    const char *client_id;      /* where conf has none; NULL: a random one. Copied. */
-    bool subscribe;             /* to conf's subtops */
-    bool quick;                 /* answers matter: see client_rx_read */
-    bool single;                /* one message is all there will be to send */
-    bool early;                 /* PUBLISH may leave before CONNACK: [MQTT-3.1.4-5] and its note */
-    bool forget;                /* the broker is made to forget the session of an earlier run first
+    const struct conf *conf; /* kept by reference */
+    const char *client_id;   /* where conf has none; NULL: a random one. Copied. */
+    bool subscribe;          /* to conf's subtops */
+    bool quick;              /* answers matter: see client_rx_read */
+    bool single;             /* one message is all there will be to send */
+    bool early;              /* PUBLISH may leave before CONNACK: [MQTT-3.1.4-5] and its note */
+    bool forget;             /* the broker is made to forget the session of an earlier run first
                                    (section 3.1.2.4): nobody here can finish its QoS 2 flows */
-    uint64_t give_up_ms;        /* how long to go on trying after a loss; 0: a loss ends all;
+    uint64_t give_up_ms;     /* how long to go on trying after a loss; 0: a loss ends all;
                                    UINT64_MAX: for ever. The first connect is tried once, the
-                                   first subscription twice, and what trying again cannot mend ends all; ... */
-    bool patient;               /* ... but not with this: then everything is tried again */
+                                   first subscription twice, and what trying again cannot mend ends
+                                   all; ... */
+    bool patient;            /* ... but not with this: then everything is tried again */
 };
 
 /* What a PUBLISH in the ring is waiting for. */
@@ -103,8 +104,8 @@ enum client_flight_state {
 };
 
 struct client_flight {
-    uint32_t start, len;    /* of the packet in the ring */
-    uint16_t packet_id;     /* 0: QoS 0 */
+    uint32_t start, len; /* of the packet in the ring */
+    uint16_t packet_id;  /* 0: QoS 0 */
     uint8_t qos;
     enum client_flight_state state;
 };
@@ -112,15 +113,15 @@ struct client_flight {
 /* What waits to be written, in the order it leaves. */
 enum client_queue_id {
     CLIENT_QUEUE_NONE,
-    CLIENT_QUEUE_CONTROL,   /* CONNECT, SUBSCRIBE, PUBREL */
-    CLIENT_QUEUE_ACKS,      /* of what was received */
-    CLIENT_QUEUE_FLIGHTS,   /* PUBLISH */
-    CLIENT_QUEUE_TAIL,      /* PINGREQ, DISCONNECT: behind everything else */
+    CLIENT_QUEUE_CONTROL, /* CONNECT, SUBSCRIBE, PUBREL */
+    CLIENT_QUEUE_ACKS,    /* of what was received */
+    CLIENT_QUEUE_FLIGHTS, /* PUBLISH */
+    CLIENT_QUEUE_TAIL,    /* PINGREQ, DISCONNECT: behind everything else */
 };
 
 /* Bytes on their way out: whole packets. */
 struct client_queue {
-    size_t sent, len;       /* in use: from 0 to len; written: up to sent */
+    size_t sent, len; /* in use: from 0 to len; written: up to sent */
 };
 
 /* A PUBLISH larger than the receive buffer, while it passes by. */
@@ -132,8 +133,8 @@ struct client_skip {
         CLIENT_SKIP_PACKET_ID,
         CLIENT_SKIP_REST,
     } step;
-    size_t size;            /* of the whole packet */
-    size_t left;            /* bytes of it that have not passed */
+    size_t size; /* of the whole packet */
+    size_t left; /* bytes of it that have not passed */
     size_t topic_left;
     uint8_t qos;
     uint16_t packet_id;
@@ -145,54 +146,54 @@ struct client {
     /* Small fields before large ones, as in session.h and conf.h: short offsets are short code. */
     struct client_use use;
     enum client_state state;
-    int fd;                     /* -1: none */
-    bool forgetting;            /* this connection is only to make the broker forget */
-    bool was_up;                /* a CONNACK was taken at least once */
-    bool was_subscribed;        /* a SUBACK */
-    bool in_vain;               /* the last connection ended before the first SUBACK */
-    bool answered;              /* CONNACK taken on this connection */
-    bool proven;                /* ... and something of ours, or by us, acknowledged */
-    bool deaf;                  /* the caller kept us from reading when we last looked */
-    bool eof;                   /* the broker closed its side */
-    bool hung_up;               /* both sides are closed; poll would say so for ever */
-    bool blocked;               /* the socket took no more; wait for POLLOUT */
-    short poll_said;            /* what poll said while resolving or connecting; 0: nothing yet */
-    int io_error;               /* errno of a failed read or write */
-    struct client_failure fault;    /* found since the last client_next */
+    int fd;                      /* -1: none */
+    bool forgetting;             /* this connection is only to make the broker forget */
+    bool was_up;                 /* a CONNACK was taken at least once */
+    bool was_subscribed;         /* a SUBACK */
+    bool in_vain;                /* the last connection ended before the first SUBACK */
+    bool answered;               /* CONNACK taken on this connection */
+    bool proven;                 /* ... and something of ours, or by us, acknowledged */
+    bool deaf;                   /* the caller kept us from reading when we last looked */
+    bool eof;                    /* the broker closed its side */
+    bool hung_up;                /* both sides are closed; poll would say so for ever */
+    bool blocked;                /* the socket took no more; wait for POLLOUT */
+    short poll_said;             /* what poll said while resolving or connecting; 0: nothing yet */
+    int io_error;                /* errno of a failed read or write */
+    struct client_failure fault; /* found since the last client_next */
 
-    uint64_t step_deadline_ms;  /* of resolving, connecting, CONNACK, SUBACK, closing, waiting */
-    uint64_t connect_until_ms;  /* for all addresses together */
-    uint64_t up_ms;             /* when CONNACK came */
-    uint64_t lost_ms;           /* when the last good connection went; UINT64_MAX: none did */
-    uint64_t backoff_ms;        /* upper bound of the next wait */
-    uint64_t progress_ms;       /* when something unacknowledged last moved */
+    uint64_t step_deadline_ms; /* of resolving, connecting, CONNACK, SUBACK, closing, waiting */
+    uint64_t connect_until_ms; /* for all addresses together */
+    uint64_t up_ms;            /* when CONNACK came */
+    uint64_t lost_ms;          /* when the last good connection went; UINT64_MAX: none did */
+    uint64_t backoff_ms;       /* upper bound of the next wait */
+    uint64_t progress_ms;      /* when something unacknowledged last moved */
     uint64_t last_tx_ms, last_rx_ms;
-    uint64_t ping_ms;           /* when the oldest unanswered PINGREQ left */
-    uint32_t pings;             /* PINGREQs without PINGRESP */
-    bool ping_wanted;           /* PINGREQ goes out behind all that is queued now */
-    bool ping_covers;           /* the last of them left after every QoS 0 PUBLISH */
-    bool unconfirmed;           /* a QoS 0 PUBLISH left, and no PINGRESP covers it */
-    bool qos0_lost;             /* the connection went while that was so */
-    bool paused;                /* the caller does not take messages */
+    uint64_t ping_ms; /* when the oldest unanswered PINGREQ left */
+    uint32_t pings;   /* PINGREQs without PINGRESP */
+    bool ping_wanted; /* PINGREQ goes out behind all that is queued now */
+    bool ping_covers; /* the last of them left after every QoS 0 PUBLISH */
+    bool unconfirmed; /* a QoS 0 PUBLISH left, and no PINGRESP covers it */
+    bool qos0_lost;   /* the connection went while that was so */
+    bool paused;      /* the caller does not take messages */
 
     uint16_t next_packet_id;
-    uint16_t subscribe_id;      /* 0: no SUBSCRIBE under way */
+    uint16_t subscribe_id;                          /* 0: no SUBSCRIBE under way */
     uint32_t flight_head, flight_tail, flight_next; /* counters: oldest, free, to be written */
-    size_t flight_sent;         /* bytes of flight_next already written */
-    struct client_flight open;  /* between client_publish and client_commit */
+    size_t flight_sent;                             /* bytes of flight_next already written */
+    struct client_flight open;                      /* between client_publish and client_commit */
 
     struct client_queue control, acks, tail;
-    size_t acks_released;       /* acks up to here may leave */
-    enum client_queue_id partial;   /* was cut off by a short write, and goes on first */
+    size_t acks_released;         /* acks up to here may leave */
+    enum client_queue_id partial; /* was cut off by a short write, and goes on first */
 
-    size_t rx_pos, rx_len;      /* rx[rx_pos..rx_len-1] is unread */
-    bool rx_waits;              /* ... until there is room for its acknowledgements */
-    size_t taken_len;           /* of the PUBLISH that CLIENT_EV_MESSAGE showed; 0: none */
+    size_t rx_pos, rx_len; /* rx[rx_pos..rx_len-1] is unread */
+    bool rx_waits;         /* ... until there is room for its acknowledgements */
+    size_t taken_len;      /* of the PUBLISH that CLIENT_EV_MESSAGE showed; 0: none */
     uint16_t taken_id;
     uint8_t taken_qos;
     struct client_skip skip;
-    bool ids_used;              /* a bit of `unreleased` was set since they were all cleared */
-    size_t address;             /* index of the one in use */
+    bool ids_used;  /* a bit of `unreleased` was set since they were all cleared */
+    size_t address; /* index of the one in use */
     char client_id[CONF_VALUE_MAX_CHARS + 1];
     struct client_flight flights[CLIENT_FLIGHTS_MAX];
 
@@ -201,7 +202,7 @@ struct client {
     uint8_t control_bytes[CLIENT_CONTROL_BYTES];
     uint8_t acks_bytes[CLIENT_ACKS_BYTES];
     uint8_t tail_bytes[2 + 2];
-    uint8_t unreleased[65536 / 8];  /* QoS 2 ids taken and not yet PUBRELed: a bit each */
+    uint8_t unreleased[65536 / 8]; /* QoS 2 ids taken and not yet PUBRELed: a bit each */
     uint8_t rx[CLIENT_RX_BYTES];
     uint8_t ring[CLIENT_RING_BYTES];
 };
@@ -211,8 +212,7 @@ const char *client_err_text(int err);
 
 /* Readies `c`, which was all zero before its first use, for client_start. Nothing is opened yet.
  * CLIENT_ERR_SYSTEM when the kernel gives no random bytes (client id, packet ids). */
-int client_init(struct client *c, const struct client_use *use)
-    __attribute__((warn_unused_result));
+int client_init(struct client *c, const struct client_use *use) __attribute__((warn_unused_result));
 
 /* Begins to connect. What goes wrong comes as CLIENT_EV_FAILED. */
 void client_start(struct client *c, uint64_t now_ms);

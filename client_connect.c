@@ -12,7 +12,7 @@
 void client_close_socket(struct client *c)
 {
     if (c->fd >= 0 && !(c->use.single && c->state == CLIENT_CLOSING))
-        close(c->fd);       /* else the end of the program does it, which comes now */
+        close(c->fd); /* else the end of the program does it, which comes now */
     c->fd = -1;
 }
 

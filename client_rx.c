@@ -90,7 +90,7 @@ static void id_mark(struct client *c, uint16_t packet_id)
 
 static void id_release(struct client *c, uint16_t packet_id)
 {
-    c->unreleased[packet_id / 8] &= (uint8_t)~(1 << (packet_id % 8));
+    c->unreleased[packet_id / 8] &= (uint8_t) ~(1 << (packet_id % 8));
 }
 
 void client_rx_forget_ids(struct client *c)

@@ -17,7 +17,7 @@ static const struct name names[] = {
 #define CONF_KEY_ENTRY(id, name) {name, id},
     CONF_KEYS(CONF_KEY_ENTRY)
 #undef CONF_KEY_ENTRY
-    {"url", CONF_IP},
+        {"url", CONF_IP},
     {"host", CONF_IP},
     {"cipher", CONF_AES},
 };
@@ -30,9 +30,8 @@ struct word {
 };
 
 static const struct word mode_words[] = {
-    {"nosec", STS_NOSEC, false},    {"master", STS_MASTER, false},
-    {"slave", STS_SLAVE, false},    {"push", STS_SENDER, false},
-    {"collect", STS_COLLECTOR, false},
+    {"nosec", STS_NOSEC, false}, {"master", STS_MASTER, false},     {"slave", STS_SLAVE, false},
+    {"push", STS_SENDER, false}, {"collect", STS_COLLECTOR, false},
 };
 
 static const struct word cipher_words[] = {
@@ -93,8 +92,9 @@ static int take_filter(const struct conf_entry *e)
     if (conf->subtop_count == CONF_SUBTOPS_MAX)
         return conf_fail(e, CONF_THE_KEY, "there are more than %u of them", CONF_SUBTOPS_MAX);
     if (!mqtt_filter_ok(e->value))
-        return conf_fail(e, CONF_THE_VALUE, "is not a topic filter: '#' is the whole last level, "
-                                          "'+' a whole level");
+        return conf_fail(e, CONF_THE_VALUE,
+                         "is not a topic filter: '#' is the whole last level, "
+                         "'+' a whole level");
     return take_text(e, &conf->subtop[conf->subtop_count++]);
 }
 

@@ -23,7 +23,7 @@ struct conf_value {
 
 /* 32 bytes that were given in base64. */
 struct conf_key32 {
-    uint8_t bytes[32];          /* zeros while not `set` */
+    uint8_t bytes[32]; /* zeros while not `set` */
     bool set;
 };
 
@@ -61,26 +61,26 @@ enum conf_key {
 #define CONF_KEY_ENTRY(id, name) id,
     CONF_KEYS(CONF_KEY_ENTRY)
 #undef CONF_KEY_ENTRY
-    CONF_KEYS_COUNT
+        CONF_KEYS_COUNT
 };
 
 /* Where a key was set last: says which line to name, and what may still set it. */
 struct conf_origin {
-    uint32_t line;              /* of the file; 0 with `layer` CONF_LAYER_OPTION */
+    uint32_t line; /* of the file; 0 with `layer` CONF_LAYER_OPTION */
     enum conf_layer { CONF_LAYER_DEFAULT, CONF_LAYER_FILE, CONF_LAYER_OPTION } layer;
-    const char *alias;          /* the name that was given; NULL with CONF_LAYER_DEFAULT */
+    const char *alias; /* the name that was given; NULL with CONF_LAYER_DEFAULT */
 };
 
 struct conf {
-    const char *name;           /* of the file, as the user gave it; "" when there is none */
-    uint8_t mqtt_version;       /* enum mqtt_version */
+    const char *name;     /* of the file, as the user gave it; "" when there is none */
+    uint8_t mqtt_version; /* enum mqtt_version */
     uint16_t port;
     size_t subtop_count;
     enum sts_mode mode;
     enum sts_cipher cipher;
     uint8_t qos;
     bool retain;
-    uint16_t keepalive_s;       /* 0: off */
+    uint16_t keepalive_s; /* 0: off */
     bool clean_session;
     uint8_t will_qos;
     bool will_retain;
@@ -91,8 +91,8 @@ struct conf {
     struct conf_value subtop[CONF_SUBTOPS_MAX];
     struct conf_value pubtop;
     struct conf_value will_topic, will_msg;
-    struct conf_value key, peer, peers, psk, state, out, spool;     /* as they were given */
-    struct conf_key32 peer_key, psk_bytes;              /* what `peer` and `psk` say */
+    struct conf_value key, peer, peers, psk, state, out, spool; /* as they were given */
+    struct conf_key32 peer_key, psk_bytes;                      /* what `peer` and `psk` say */
     struct conf_origin origin[CONF_KEYS_COUNT];
 };
 
@@ -100,7 +100,7 @@ struct conf {
  * 65535`, or `-o port=70000: ...` for an override; values are quoted, but never the one of
  * `password` or `psk`. Control characters are shown as '?', what is long is cut and shows "...". */
 struct conf_error {
-    char text[CONF_ERROR_MAX_CHARS];    /* ends with a zero byte */
+    char text[CONF_ERROR_MAX_CHARS]; /* ends with a zero byte */
 };
 
 /* Sets every default of the README's table. `name`: of the config file, kept by reference. */
@@ -138,8 +138,8 @@ int conf_override(struct conf *conf, struct conf_error *error, const char *key_v
  *   push           must    -       must  must     -          may        may    may    -
  *   collect        -       must    must  -        must       -          must   -      may
  *
- * `one`: and no wildcards. spool goes with QoS 1 and 2, spool_max with spool; retain is for nosec, a
- * password needs a username, will_* a will_topic, MQTT 3.1 a short client id, clean_session = 0 a
+ * `one`: and no wildcards. spool goes with QoS 1 and 2, spool_max with spool; retain is for nosec,
+ * a password needs a username, will_* a will_topic, MQTT 3.1 a short client id, clean_session = 0 a
  * clientid. Returns 0 or -1 and the first error. */
 int conf_finish(struct conf *conf, struct conf_error *error) __attribute__((warn_unused_result));
 

@@ -5,7 +5,7 @@
 /* Of what a message quotes, so that the reason behind it always fits. */
 #define FILE_SHOWN_BYTES 112
 #define VALUE_SHOWN_BYTES 48
-#define NAME_SHOWN_BYTES (sizeof "clean_session")   /* the longest there is, and one more */
+#define NAME_SHOWN_BYTES (sizeof "clean_session") /* the longest there is, and one more */
 
 /* Whose value no message may show. */
 static bool is_secret(enum conf_key key)
@@ -127,8 +127,8 @@ int conf_fail_twice(const struct conf_entry *e, const char *alias, const struct 
     const char *name = other ? first->alias : "";
 
     if (first->layer == CONF_LAYER_OPTION)
-        return conf_fail(e, CONF_THE_KEY, "%s is given twice%s%s%s", alias,
-                         other ? ", first" : "", as, name);
+        return conf_fail(e, CONF_THE_KEY, "%s is given twice%s%s%s", alias, other ? ", first" : "",
+                         as, name);
     return conf_fail(e, CONF_THE_KEY, "%s is given twice (first in line %u%s%s)", alias,
                      (unsigned)first->line, as, name);
 }

@@ -8,9 +8,9 @@
 struct conf_entry {
     struct conf *conf;
     struct conf_error *error;
-    struct conf_origin origin;  /* alias NULL: the key is not known (yet) */
-    enum conf_key key;          /* once the alias is */
-    struct bytes value;         /* p NULL: none is at hand */
+    struct conf_origin origin; /* alias NULL: the key is not known (yet) */
+    enum conf_key key;         /* once the alias is */
+    struct bytes value;        /* p NULL: none is at hand */
 };
 
 /* What a message is a sentence about. */

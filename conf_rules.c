@@ -122,8 +122,8 @@ static int check_topics(struct conf *conf, struct conf_error *error)
 
 static int check_no_keys(struct conf *conf, struct conf_error *error)
 {
-    static const uint8_t keys[] = {CONF_KEY, CONF_PEER,  CONF_PEERS,     CONF_PSK, CONF_STATE,
-                                   CONF_OUT, CONF_SPOOL, CONF_SPOOL_MAX};
+    static const uint8_t keys[] = {CONF_KEY,   CONF_PEER, CONF_PEERS, CONF_PSK,
+                                   CONF_STATE, CONF_OUT,  CONF_SPOOL, CONF_SPOOL_MAX};
 
     for (size_t i = 0; i < sizeof keys; i++)
         if (is_given(conf, (enum conf_key)keys[i]))
@@ -190,8 +190,7 @@ static int check_spool(struct conf *conf, struct conf_error *error)
     if (conf->mode != STS_SENDER)
         return fail_key(conf, error, CONF_SPOOL, "goes with push only");
     if (conf->qos == 0)
-        return fail_key(conf, error, CONF_SPOOL,
-                        "needs qos 1 or 2: QoS 0 is never acknowledged");
+        return fail_key(conf, error, CONF_SPOOL, "needs qos 1 or 2: QoS 0 is never acknowledged");
     return 0;
 }
 
@@ -240,7 +239,7 @@ static bool is_client_id_long(const char *client_id)
 
 static int check_connection(struct conf *conf, struct conf_error *error)
 {
-    bool derived = conf->mode == STS_COLLECTOR;     /* the client id, where none is given */
+    bool derived = conf->mode == STS_COLLECTOR; /* the client id, where none is given */
 
     if (!conf->host.set)
         return fail_key(conf, error, CONF_IP, "ip (or url, host) is missing: the broker");

@@ -26,8 +26,10 @@
 const char *crypto_err_text(int err)
 {
     switch (err) {
-#define CRYPTO_ERR_CASE(name, value, text) case name: return text;
-    CRYPTO_ERRORS(CRYPTO_ERR_CASE)
+#define CRYPTO_ERR_CASE(name, value, text) \
+    case name: \
+        return text;
+        CRYPTO_ERRORS(CRYPTO_ERR_CASE)
 #undef CRYPTO_ERR_CASE
     }
     return "unknown error";
@@ -366,8 +368,8 @@ static int curve_read_point(struct curve *c, const struct crypto_point *from)
     return err;
 }
 
-/* product = scalar * from, blinded. Mbed TLS checks both: scalar in 1..n-1, `from` on the curve. The
- * order n is prime, so the product has coordinates. */
+/* product = scalar * from, blinded. Mbed TLS checks both: scalar in 1..n-1, `from` on the curve.
+ * The order n is prime, so the product has coordinates. */
 static int curve_multiply(struct curve *c, const mbedtls_ecp_point *from, struct crypto_point *to)
 {
     int err = mbedtls_ecp_mul(&c->group, &c->product, &c->scalar, from, curve_random, NULL);
@@ -429,7 +431,7 @@ int crypto_secp256k1_shared(uint8_t secret[32], const uint8_t private_key[32],
     if (err == 0)
         err = curve_multiply(&c, &c.point, &product);
     curve_free(&c);
-    memcpy(secret, product.x, 32);      /* zero after an error */
+    memcpy(secret, product.x, 32); /* zero after an error */
     crypto_wipe(&product, sizeof product);
     return curve_error(err);
 }

@@ -99,8 +99,7 @@ ssize_t files_read_all(int fd, void *to, size_t size)
 
     while (len < size) {
         uint8_t *at = (uint8_t *)to + len;
-        const ssize_t n = pipe ? read(fd, at, size - len)
-                               : pread(fd, at, size - len, (off_t)len);
+        const ssize_t n = pipe ? read(fd, at, size - len) : pread(fd, at, size - len, (off_t)len);
 
         if (n < 0 && errno == ESPIPE && !pipe)
             pipe = true;

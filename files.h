@@ -8,7 +8,7 @@
 
 #include "bytes.h"
 
-#define FILES_PATH_MAX_BYTES 4096   /* what Linux takes as a path */
+#define FILES_PATH_MAX_BYTES 4096 /* what Linux takes as a path */
 
 /* open(2) with these flags and O_CLOEXEC; what O_CREAT makes has mode 0600. Returns the
  * descriptor. */

@@ -54,7 +54,7 @@ static enum sts_drop read_head(struct first *first, const uint8_t head[NOISE_HEA
     if (noise_read_1_key(&first->noise, first->ephemeral, key, head, own))
         return STS_DROP_TAG;
     first->peer = peers_find(peers, key);
-    crypto_wipe(key, sizeof key);   /* who sends is not for the stack to keep */
+    crypto_wipe(key, sizeof key); /* who sends is not for the stack to keep */
     /* Before the next DH, so that a stranger cannot make us compute it. */
     if (!first->peer || peer_need_ss(first->peer, own->private_key))
         return STS_DROP_KEY;

@@ -19,11 +19,11 @@
 
 /* One that authenticated. It holds secrets: wipe it. */
 struct first {
-    struct noise noise;     /* after message 1 */
-    uint8_t ephemeral[32];  /* public, of the initiator */
-    struct peer *peer;      /* the initiator */
-    uint64_t id;            /* 1..STS_ID_MAX; whether it is new is for the caller to say */
-    struct bytes data;      /* a view into the payload */
+    struct noise noise;    /* after message 1 */
+    uint8_t ephemeral[32]; /* public, of the initiator */
+    struct peer *peer;     /* the initiator */
+    uint64_t id;           /* 1..STS_ID_MAX; whether it is new is for the caller to say */
+    struct bytes data;     /* a view into the payload */
 };
 
 /* Writes FIRST_BYTES and the data (which may already stand at FIRST_HEAD_BYTES + 8 of the room), to

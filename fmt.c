@@ -9,11 +9,11 @@
 
 /* A conversion: what stands between '%' and its letter. */
 struct spec {
-    bool left;      /* '-' */
-    bool zeros;     /* '0' */
+    bool left;  /* '-' */
+    bool zeros; /* '0' */
     size_t width;
     size_t precision;
-    bool wide;      /* the number has 64 bits */
+    bool wide; /* the number has 64 bits */
 };
 
 /* A va_list may be an array, which decays when it is handed on; in a struct it does not. */
@@ -173,11 +173,11 @@ void fmt_time(struct wr *out, int64_t ms, char separator)
     uint32_t days = (uint32_t)(clamped / MS_PER_DAY) + 719468;
     uint32_t century, year, month;
 
-    century = (4 * days + 3) / 146097;      /* days in four centuries */
+    century = (4 * days + 3) / 146097; /* days in four centuries */
     days -= 146097 * century / 4;
-    year = (4 * days + 3) / 1461;           /* days in four years */
+    year = (4 * days + 3) / 1461; /* days in four years */
     days -= 1461 * year / 4;
-    month = (5 * days + 2) / 153;           /* days in five months, from March on */
+    month = (5 * days + 2) / 153; /* days in five months, from March on */
     days -= (153 * month + 2) / 5;
     year += 100 * century + (month >= 10);
     month = month < 10 ? month + 3 : month - 9;

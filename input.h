@@ -6,11 +6,11 @@
 #include "oneshot.h"
 
 struct input {
-    uint8_t *room;          /* of INPUT_ROOM_BYTES */
-    size_t start, len;      /* room[start..len-1] is not sent yet */
-    bool lines;             /* a message a line; else all of it is one */
-    bool end;               /* nothing more will come */
-    bool taken;             /* the one message was */
+    uint8_t *room;     /* of INPUT_ROOM_BYTES */
+    size_t start, len; /* room[start..len-1] is not sent yet */
+    bool lines;        /* a message a line; else all of it is one */
+    bool end;          /* nothing more will come */
+    bool taken;        /* the one message was */
 };
 
 #define INPUT_ROOM_BYTES sizeof((union oneshot_bytes *)0)->input

@@ -6,9 +6,9 @@
 
 /* How the bytes of a piece become text. */
 enum json_form {
-    JSON_RAW,       /* as they are */
-    JSON_STRING,    /* the inside of a JSON string (RFC 8259, section 7); they are UTF-8 */
-    JSON_BASE64,    /* RFC 4648, section 4 */
+    JSON_RAW,    /* as they are */
+    JSON_STRING, /* the inside of a JSON string (RFC 8259, section 7); they are UTF-8 */
+    JSON_BASE64, /* RFC 4648, section 4 */
 };
 
 /* Writes as much of `from`, from `*offset` on, as `out` takes, and moves `*offset` by that. True

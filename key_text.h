@@ -7,7 +7,7 @@
 
 #include "bytes.h"
 
-#define KEY_TEXT_CHARS 44   /* (32 + 1) / 3 * 4, the last of them '=' */
+#define KEY_TEXT_CHARS 44 /* (32 + 1) / 3 * 4, the last of them '=' */
 
 /* Reads exactly one key, nothing around it. False: it is none, and `key` is zero. Of the several
  * texts that base64 decoders take for one key only the one that key_text_write makes is good. */

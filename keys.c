@@ -20,8 +20,7 @@ static int refuse(const char *file, int line, const char *why, struct log *log)
     return EX_CONFIG;
 }
 
-static int take_text(uint8_t private_key[32], struct bytes text, const char *file,
-                     struct log *log)
+static int take_text(uint8_t private_key[32], struct bytes text, const char *file, struct log *log)
 {
     const uint8_t *newline = text.len > 0 ? memchr(text.p, '\n', text.len) : NULL;
     struct bytes line = {text.p, newline ? (size_t)(newline - text.p) : text.len};
@@ -35,7 +34,7 @@ static int take_text(uint8_t private_key[32], struct bytes text, const char *fil
 
 static int read_key(uint8_t private_key[32], int fd, const char *file, struct log *log)
 {
-    uint8_t text[KEY_TEXT_CHARS + 2];   /* the newline, and one byte that is too much */
+    uint8_t text[KEY_TEXT_CHARS + 2]; /* the newline, and one byte that is too much */
     const ssize_t len = files_read_all(fd, text, sizeof text);
     int status;
 

@@ -5,7 +5,7 @@
 
 #include "fmt.h"
 
-#define CTRL(letter) ((letter) & 0x1f)
+#define CTRL(letter) ((letter)&0x1f)
 #define ESC 0x1b
 #define DEL 0x7f
 #define COLUMNS_WHERE_UNKNOWN 80
@@ -38,8 +38,10 @@ static size_t behind(const struct line *line, size_t at)
 static uint32_t code_point(const char *text)
 {
     uint8_t lead = (uint8_t)text[0];
-    uint32_t code = lead < 0x80 ? lead : lead < 0xe0 ? lead & 0x1f : lead < 0xf0 ? lead & 0xf
-                                                                                 : lead & 7;
+    uint32_t code = lead < 0x80   ? lead
+                    : lead < 0xe0 ? lead & 0x1f
+                    : lead < 0xf0 ? lead & 0xf
+                                  : lead & 7;
 
     for (size_t i = 1; is_continuation(text[i]); i++)
         code = code << 6 | ((uint8_t)text[i] & 0x3f);
@@ -54,9 +56,9 @@ static size_t columns_of(const char *text)
         uint32_t from, to;
         size_t columns;
     } ranges[] = {
-        {0x300, 0x36f, 0},     {0x1100, 0x115f, 2},   {0x200b, 0x200f, 0},   {0x2e80, 0xa4cf, 2},
-        {0xac00, 0xd7a3, 2},   {0xf900, 0xfaff, 2},   {0xfe00, 0xfe0f, 0},   {0xfe30, 0xfe6f, 2},
-        {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},   {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
+        {0x300, 0x36f, 0},   {0x1100, 0x115f, 2}, {0x200b, 0x200f, 0},   {0x2e80, 0xa4cf, 2},
+        {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2}, {0xfe00, 0xfe0f, 0},   {0xfe30, 0xfe6f, 2},
+        {0xff00, 0xff60, 2}, {0xffe0, 0xffe6, 2}, {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
     };
     uint32_t code = code_point(text);
 
@@ -381,8 +383,7 @@ static void scroll(struct line *line, size_t room)
 {
     if (line->cursor < line->first || (line->cursor == line->first && line->cursor > 0)) {
         line->first = line->cursor;
-        while (line->first > 0 &&
-               columns_between(line, line->first, line->cursor) < room / 2)
+        while (line->first > 0 && columns_between(line, line->first, line->cursor) < room / 2)
             line->first = before(line->text, line->first);
     }
     while (columns_between(line, line->first, line->cursor) > room)
@@ -406,7 +407,6 @@ void line_draw(struct line *line, struct wr *out)
     wr_put(out, line->text + line->first, end - line->first);
     fmt(out, "\033[K");
     if (line->cursor < end)
-        fmt(out, "\r\033[%zuC",
-            prompt_len + columns_between(line, line->first, line->cursor));
+        fmt(out, "\r\033[%zuC", prompt_len + columns_between(line, line->first, line->cursor));
     line->clear = false;
 }

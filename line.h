@@ -18,35 +18,35 @@
 #define LINE_DRAW_MAX_BYTES (SHELL_LINE_MAX_BYTES + 64)
 
 enum line_event {
-    LINE_EV_NONE,       /* go on; line_draw shows what changed */
-    LINE_EV_DONE,       /* a line is complete: `text`, `len`; line_next begins the next one */
-    LINE_EV_LONG,       /* line_take_plain: a line longer than `text` is over, and was skipped */
-    LINE_EV_INTERRUPT,  /* ^C */
-    LINE_EV_END,        /* ^D on an empty line */
+    LINE_EV_NONE,      /* go on; line_draw shows what changed */
+    LINE_EV_DONE,      /* a line is complete: `text`, `len`; line_next begins the next one */
+    LINE_EV_LONG,      /* line_take_plain: a line longer than `text` is over, and was skipped */
+    LINE_EV_INTERRUPT, /* ^C */
+    LINE_EV_END,       /* ^D on an empty line */
 };
 
 /* Where in an escape sequence the input stands. */
 enum line_escape {
-    LINE_GROUND,        /* in none */
-    LINE_ESC,           /* behind ESC */
-    LINE_CSI,           /* behind ESC [ */
-    LINE_SS3,           /* behind ESC O: one byte ends it */
-    LINE_FUNCTION_KEY,  /* behind ESC [ [, of the Linux console: one byte ends it */
+    LINE_GROUND,       /* in none */
+    LINE_ESC,          /* behind ESC */
+    LINE_CSI,          /* behind ESC [ */
+    LINE_SS3,          /* behind ESC O: one byte ends it */
+    LINE_FUNCTION_KEY, /* behind ESC [ [, of the Linux console: one byte ends it */
 };
 
 struct line {
-    const char *prompt;         /* printable ASCII */
-    char text[SHELL_LINE_MAX_BYTES + 1];    /* line_take keeps a zero byte behind it */
-    size_t len, cursor;         /* bytes */
-    size_t first;               /* of the byte that is shown first */
-    size_t columns;             /* of the terminal */
-    bool clear;                 /* the next line_draw clears the screen first */
-    bool skip;                  /* line_take_plain: the rest of a line that is too long */
+    const char *prompt;                  /* printable ASCII */
+    char text[SHELL_LINE_MAX_BYTES + 1]; /* line_take keeps a zero byte behind it */
+    size_t len, cursor;                  /* bytes */
+    size_t first;                        /* of the byte that is shown first */
+    size_t columns;                      /* of the terminal */
+    bool clear;                          /* the next line_draw clears the screen first */
+    bool skip;                           /* line_take_plain: the rest of a line that is too long */
 
     enum line_escape escape;
-    unsigned parameter;         /* the first number of the sequence */
+    unsigned parameter; /* the first number of the sequence */
     bool parameter_over;
-    uint8_t partial[4];         /* a character of several bytes that has begun */
+    uint8_t partial[4]; /* a character of several bytes that has begun */
     size_t partial_len, partial_need;
 
     /* Lines, each with a zero byte behind it, oldest first. `stash` is the line that was being

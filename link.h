@@ -17,10 +17,10 @@
 
 struct link {
     struct peer *peer;
-    uint64_t id;                    /* of the INITREQ that began it */
-    uint8_t topic[32];              /* SHA-256 of the topic that its messages come in on */
+    uint64_t id;       /* of the INITREQ that began it */
+    uint8_t topic[32]; /* SHA-256 of the topic that its messages come in on */
     uint8_t send_key[32], take_key[32];
-    uint64_t send_next, take_next;  /* counters */
+    uint64_t send_next, take_next; /* counters */
 };
 
 /* What stands for a topic in struct link, because topics have no length worth reserving. */

@@ -26,8 +26,8 @@ static void warn_of_readers(int fd, const struct conf *conf, const char *file, s
     const bool psk = conf->origin[CONF_PSK].layer == CONF_LAYER_FILE;
     struct stat status;
 
-    if ((psk || conf->origin[CONF_PASSWORD].layer == CONF_LAYER_FILE) &&
-        fstat(fd, &status) == 0 && (status.st_mode & (S_IRGRP | S_IROTH)))
+    if ((psk || conf->origin[CONF_PASSWORD].layer == CONF_LAYER_FILE) && fstat(fd, &status) == 0 &&
+        (status.st_mode & (S_IRGRP | S_IROTH)))
         log_warn(log, "%s holds a %s and can be read by others: chmod 600 %s", file,
                  psk ? "psk" : "password", file);
 }

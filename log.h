@@ -13,10 +13,10 @@ enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 
 struct log {
     int fd;
-    enum log_level level;   /* lines of a higher level are not written */
-    const char *erase;      /* written before a line where not NULL: takes the prompt away */
-    bool written;           /* set by each line written; the shell draws its prompt again */
-    uint64_t times;         /* that the next line stands for; 0: it says nothing of that */
+    enum log_level level; /* lines of a higher level are not written */
+    const char *erase;    /* written before a line where not NULL: takes the prompt away */
+    bool written;         /* set by each line written; the shell draws its prompt again */
+    uint64_t times;       /* that the next line stands for; 0: it says nothing of that */
 };
 
 void log_error(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));

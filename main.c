@@ -21,7 +21,7 @@ static struct {
     struct log log;
     struct conf conf;
     struct session session;
-    union {                 /* only one of the modes runs */
+    union { /* only one of the modes runs */
         union oneshot_bytes oneshot;
         struct shell shell;
     } room;
@@ -63,8 +63,8 @@ static int print(const char *text)
 
 /* Walks over the arguments: flags may be joined (-vj), a value stands behind its flag or next. */
 struct flags {
-    char **next;            /* the argument after the current one */
-    const char *rest;       /* of the current argument */
+    char **next;      /* the argument after the current one */
+    const char *rest; /* of the current argument */
 };
 
 /* The next flag; 0: no more; -1: an argument that is no flag. */
@@ -224,8 +224,8 @@ static int parse_flags(struct options *options, char **argv)
 
 static int needs(const char *flag, const char *key)
 {
-    log_error(&app.log, "%s: %s needs the key %s",
-              app.options.config ? app.options.config : "-o", flag, key);
+    log_error(&app.log, "%s: %s needs the key %s", app.options.config ? app.options.config : "-o",
+              flag, key);
     return EX_CONFIG;
 }
 
@@ -289,14 +289,14 @@ static int run_oneshot(void)
                                 app.options.action == ACTION_SEND_LINES && !app.conf.spool.set,
                                 &app.log);
     if (status == EX_TEMPFAIL && app.conf.spool.set)
-        status = EX_CANTCREAT;  /* 75 would say that the message is in the spool */
+        status = EX_CANTCREAT; /* 75 would say that the message is in the spool */
     if (status != EX_OK)
         return status;
     if (app.options.give_up_s)
         run.give_up_ms = clock_monotonic_ms() + (uint64_t)app.options.give_up_s * 1000;
     status = app.options.action == ACTION_RECEIVE ? recv_run(&run, &app.room.oneshot)
                                                   : send_run(&run, &app.room.oneshot);
-    sts_wipe(&app.session.sts);     /* of a run that was not let end its session */
+    sts_wipe(&app.session.sts); /* of a run that was not let end its session */
     keyring_wipe(&keyring);
     return status;
 }

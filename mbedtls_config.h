@@ -22,7 +22,7 @@
 
 /* ---- STS/2: X25519, ChaCha20-Poly1305, SHA-256 ---- */
 
-#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED    /* its curve alone; Mbed TLS's is slower */
+#define MBEDTLS_ECDH_VARIANT_EVEREST_ENABLED /* its curve alone; Mbed TLS's is slower */
 #define MBEDTLS_CHACHA20_C
 #define MBEDTLS_POLY1305_C
 #define MBEDTLS_SHA256_C
@@ -50,7 +50,7 @@
 #define MBEDTLS_ECP_WINDOW_SIZE 2
 #define MBEDTLS_ECP_FIXED_POINT_OPTIM 0
 #define MBEDTLS_MPI_WINDOW_SIZE 1
-#define MBEDTLS_MPI_MAX_SIZE 64     /* the product of two coordinates */
+#define MBEDTLS_MPI_MAX_SIZE 64 /* the product of two coordinates */
 
 /* ---- STS/1: AES-256 in ECB and CBC mode ---- */
 

@@ -3,10 +3,10 @@
 
 #include "limits.h"
 
-#define PACKET_ID_BYTES 2      /* section 2.3.1 */
-#define STRING_LENGTH_BYTES 2  /* section 1.5.3 */
-#define QOS_MAX 2              /* section 4.3 */
-#define CONNECT_STRINGS_MAX 5  /* section 3.1.3 */
+#define PACKET_ID_BYTES 2     /* section 2.3.1 */
+#define STRING_LENGTH_BYTES 2 /* section 1.5.3 */
+#define QOS_MAX 2             /* section 4.3 */
+#define CONNECT_STRINGS_MAX 5 /* section 3.1.3 */
 
 /* The flags of CONNECT, section 3.1.2.3. */
 #define CONNECT_USERNAME 0x80
@@ -25,10 +25,10 @@
 
 /* What table 2.1 and the section of each type fix. PUBLISH has flags of its own. */
 struct rule {
-    uint8_t flags;    /* the only value allowed, [MQTT-2.2.2-1] */
+    uint8_t flags; /* the only value allowed, [MQTT-2.2.2-1] */
     bool from_broker;
-    uint8_t least;    /* remaining length */
-    bool open;        /* more than `least` may follow */
+    uint8_t least; /* remaining length */
+    bool open;     /* more than `least` may follow */
 };
 
 static const struct rule rules[16] = {
@@ -66,9 +66,21 @@ const char *mqtt_err_text(int err)
 
 const char *mqtt_type_name(enum mqtt_type type)
 {
-    return text_at("CONNECT\0" "CONNACK\0" "PUBLISH\0" "PUBACK\0" "PUBREC\0" "PUBREL\0" "PUBCOMP\0"
-                   "SUBSCRIBE\0" "SUBACK\0" "UNSUBSCRIBE\0" "UNSUBACK\0" "PINGREQ\0" "PINGRESP\0"
-                   "DISCONNECT\0", (unsigned)type - MQTT_CONNECT);
+    return text_at("CONNECT\0"
+                   "CONNACK\0"
+                   "PUBLISH\0"
+                   "PUBACK\0"
+                   "PUBREC\0"
+                   "PUBREL\0"
+                   "PUBCOMP\0"
+                   "SUBSCRIBE\0"
+                   "SUBACK\0"
+                   "UNSUBSCRIBE\0"
+                   "UNSUBACK\0"
+                   "PINGREQ\0"
+                   "PINGRESP\0"
+                   "DISCONNECT\0",
+                   (unsigned)type - MQTT_CONNECT);
 }
 
 const char *mqtt_connack_text(enum mqtt_connack_code code)
@@ -78,7 +90,8 @@ const char *mqtt_connack_text(enum mqtt_connack_code code)
                    "client identifier rejected\0"
                    "server unavailable\0"
                    "bad user name or password\0"
-                   "not authorized\0", (unsigned)code);
+                   "not authorized\0",
+                   (unsigned)code);
 }
 
 /* ---- strings and topics ---- */
@@ -274,7 +287,7 @@ static int read_publish(uint8_t flags, struct mqtt_packet *packet, struct rd *r)
     if (r->bad)
         return MQTT_ERR_SIZE; /* section 3.3.2: the topic ends behind the packet */
     if (publish->qos > 0 && publish->packet_id == 0)
-        return MQTT_ERR_PACKET_ID; /* [MQTT-2.3.1-1] */
+        return MQTT_ERR_PACKET_ID;           /* [MQTT-2.3.1-1] */
     return topic_err(publish->topic, false); /* [MQTT-3.3.2-1], [MQTT-3.3.2-2] */
 }
 
@@ -482,14 +495,14 @@ static int publish_err(const struct mqtt_publish *publish)
     int err = publish_flags_err(publish->qos, publish->dup);
 
     if (err == 0 && (publish->qos > 0) != (publish->packet_id != 0))
-        err = MQTT_ERR_PACKET_ID; /* [MQTT-2.3.1-1], [MQTT-2.3.1-5] */
+        err = MQTT_ERR_PACKET_ID;                        /* [MQTT-2.3.1-1], [MQTT-2.3.1-5] */
     return err ? err : topic_err(publish->topic, false); /* [MQTT-3.3.2-1], [MQTT-3.3.2-2] */
 }
 
 int mqtt_write_publish(struct wr *out, const struct mqtt_publish *publish)
 {
-    size_t remaining_length =
-        publish_remaining_length(publish->topic.len, publish->qos, publish->payload.len);
+    size_t remaining_length = publish_remaining_length(publish->topic.len, publish->qos,
+                                                       publish->payload.len);
     unsigned flags = (unsigned)publish->qos << PUBLISH_QOS_SHIFT;
     int err = publish_err(publish);
 

@@ -71,21 +71,21 @@ enum mqtt_connack_code {
 /* Section 3.9.3 has no other failure, and no code above it; but brokers that speak MQTT 5, too,
  * forget themselves and send its codes (ejabberd: 0x87), where whatever is above is a failure. */
 #define MQTT_SUBACK_FAILURE 0x80
-#define MQTT_FLAG_DUP 0x08       /* in the first byte of a PUBLISH, section 3.3.1.1 */
+#define MQTT_FLAG_DUP 0x08 /* in the first byte of a PUBLISH, section 3.3.1.1 */
 
 /* The fixed header, section 2.2. */
 struct mqtt_header {
     enum mqtt_type type;
-    uint8_t flags;            /* the low four bits of the first byte */
-    size_t header_len;        /* bytes of the fixed header: 2..5 */
-    size_t remaining_length;  /* bytes that follow it */
+    uint8_t flags;           /* the low four bits of the first byte */
+    size_t header_len;       /* bytes of the fixed header: 2..5 */
+    size_t remaining_length; /* bytes that follow it */
 };
 
 struct mqtt_will {
     bool present;
-    struct bytes topic;       /* not empty, no wildcards */
-    struct bytes message;     /* 0..65535 bytes, any */
-    uint8_t qos;              /* 0..2 */
+    struct bytes topic;   /* not empty, no wildcards */
+    struct bytes message; /* 0..65535 bytes, any */
+    uint8_t qos;          /* 0..2 */
     bool retain;
 };
 
@@ -93,18 +93,18 @@ struct mqtt_will {
 struct mqtt_connect {
     enum mqtt_version version;
     bool clean_session;
-    uint16_t keepalive_s;     /* 0: off */
+    uint16_t keepalive_s; /* 0: off */
     struct bytes client_id;
     struct mqtt_will will;
     struct bytes username;
-    struct bytes password;    /* only with a user name, [MQTT-3.1.2-22] */
+    struct bytes password; /* only with a user name, [MQTT-3.1.2-22] */
 };
 
 /* Section 3.3. */
 struct mqtt_publish {
     struct bytes topic;
     struct bytes payload;
-    uint16_t packet_id;       /* QoS 0: 0, and not on the wire */
+    uint16_t packet_id; /* QoS 0: 0, and not on the wire */
     uint8_t qos;
     bool dup;
     bool retain;
@@ -112,19 +112,19 @@ struct mqtt_publish {
 
 /* One packet from a broker. */
 struct mqtt_packet {
-    enum mqtt_type type;      /* says which member is filled */
+    enum mqtt_type type; /* says which member is filled */
     union {
         struct {
-            bool session_present;        /* always false in MQTT 3.1 */
+            bool session_present; /* always false in MQTT 3.1 */
             enum mqtt_connack_code code;
         } connack;
         struct mqtt_publish publish;
         struct {
             uint16_t packet_id;
-        } ack;                           /* PUBACK PUBREC PUBREL PUBCOMP UNSUBACK */
+        } ack; /* PUBACK PUBREC PUBREL PUBCOMP UNSUBACK */
         struct {
             uint16_t packet_id;
-            struct bytes codes;          /* one a filter: 0, 1, 2 or a failure */
+            struct bytes codes; /* one a filter: 0, 1, 2 or a failure */
         } suback;
     } u;
 };

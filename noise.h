@@ -26,11 +26,11 @@
 
 #define NOISE_KEY_BYTES 32
 #define NOISE_TAG_BYTES 16
-#define NOISE_MESSAGE_MAX_BYTES 65535                   /* section 3 */
+#define NOISE_MESSAGE_MAX_BYTES 65535 /* section 3 */
 /* What message 1 and message 2 have beside their payload. */
-#define NOISE_HEAD_1_BYTES (32 + (32 + 16))             /* e, sealed s */
-#define NOISE_MESSAGE_1_BYTES (32 + (32 + 16) + 16)     /* the same and the tag of the payload */
-#define NOISE_MESSAGE_2_BYTES (32 + 16)                 /* e, tag of the payload */
+#define NOISE_HEAD_1_BYTES (32 + (32 + 16))         /* e, sealed s */
+#define NOISE_MESSAGE_1_BYTES (32 + (32 + 16) + 16) /* the same and the tag of the payload */
+#define NOISE_MESSAGE_2_BYTES (32 + 16)             /* e, tag of the payload */
 
 enum noise_pattern { NOISE_IKPSK1, NOISE_XPSK1 };
 
@@ -41,17 +41,17 @@ struct noise_pair {
 
 /* What both ends know of each other before message 1, beside their own keys. */
 struct noise_peer {
-    const uint8_t *ss;      /* 32 bytes: X25519 of the two static keys, not zero */
-    const uint8_t *psk;     /* 32 bytes */
+    const uint8_t *ss;  /* 32 bytes: X25519 of the two static keys, not zero */
+    const uint8_t *psk; /* 32 bytes */
 };
 
 /* SymmetricState and its CipherState, section 5. There is always a key once message 1 has begun,
  * because in a psk handshake `e` is mixed into it (section 9.2). */
 struct noise {
-    uint8_t h[32];      /* hash of the handshake so far */
-    uint8_t ck[32];     /* chaining key */
-    uint8_t k[32];      /* key of the next EncryptAndHash */
-    uint64_t n;         /* its nonce */
+    uint8_t h[32];  /* hash of the handshake so far */
+    uint8_t ck[32]; /* chaining key */
+    uint8_t k[32];  /* key of the next EncryptAndHash */
+    uint64_t n;     /* its nonce */
 };
 
 /* Makes the private key of an ephemeral pair: HMAC-SHA-256 with the static private key, of 32 fresh

@@ -14,12 +14,12 @@ struct oneshot {
     struct keyring *keyring;
     struct session *session;
     int signals_fd;
-    uint64_t give_up_ms;        /* -w as a moment; UINT64_MAX: none */
+    uint64_t give_up_ms; /* -w as a moment; UINT64_MAX: none */
 };
 
 /* Room for one message on its way in, or a piece of output; never both at once. */
 union oneshot_bytes {
-    uint8_t input[MESSAGE_MAX_BYTES + 1];   /* a line and its end */
+    uint8_t input[MESSAGE_MAX_BYTES + 1]; /* a line and its end */
     uint8_t output[RECV_OUT_BYTES];
 };
 

@@ -10,16 +10,16 @@
 #include "limits.h"
 
 struct peer {
-    uint8_t key[32];        /* public, X25519, not of low order, not our own */
-    uint8_t psk[32];        /* zeros where none is configured */
-    uint8_t ss[32];         /* X25519 of the two static keys, once it was needed: a secret */
+    uint8_t key[32]; /* public, X25519, not of low order, not our own */
+    uint8_t psk[32]; /* zeros where none is configured */
+    uint8_t ss[32];  /* X25519 of the two static keys, once it was needed: a secret */
     bool has_ss;
-    uint64_t session_id;    /* slave: id of the last confirmed session of this key; 0: none */
+    uint64_t session_id; /* slave: id of the last confirmed session of this key; 0: none */
     char name[PEER_NAME_MAX_CHARS + 1];
 };
 
 struct peers {
-    struct peer *list;      /* in rising order of `key`, byte by byte */
+    struct peer *list; /* in rising order of `key`, byte by byte */
     size_t count;
 };
 

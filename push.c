@@ -7,13 +7,12 @@ int push_seal(struct wr *out, const struct noise_pair *own, struct peer *collect
     struct noise noise;
     int err = first_write(out, &noise, STS_PUSH, own, collector, ephemeral, id, topic, data);
 
-    crypto_wipe(&noise, sizeof noise);  /* no message follows */
+    crypto_wipe(&noise, sizeof noise); /* no message follows */
     return err;
 }
 
-enum sts_drop push_open(struct push *push, uint8_t *payload, size_t payload_len,
-                        struct bytes topic, const struct noise_pair *own,
-                        const struct peers *peers)
+enum sts_drop push_open(struct push *push, uint8_t *payload, size_t payload_len, struct bytes topic,
+                        const struct noise_pair *own, const struct peers *peers)
 {
     struct first first;
     enum sts_drop why = first_read(&first, STS_PUSH, payload, payload_len, topic, own, peers);

@@ -13,7 +13,7 @@
 struct push {
     struct peer *sender;
     uint64_t id;
-    struct bytes data;      /* a view into the payload */
+    struct bytes data; /* a view into the payload */
 };
 
 /* Seals one push for `collector`: FIRST_BYTES and the data, which may already stand at
@@ -36,14 +36,14 @@ int push_seal(struct wr *out, const struct noise_pair *own, struct peer *collect
     requires message: \valid(payload + (0 .. payload_len - 1)) &&
                       \initialized(payload + (0 .. payload_len - 1));
     requires view: \valid_read(topic.p + (0 .. topic.len - 1)); */
-enum sts_drop push_open(struct push *push, uint8_t *payload, size_t payload_len,
-                        struct bytes topic, const struct noise_pair *own,
-                        const struct peers *peers) __attribute__((warn_unused_result));
+enum sts_drop push_open(struct push *push, uint8_t *payload, size_t payload_len, struct bytes topic,
+                        const struct noise_pair *own, const struct peers *peers)
+    __attribute__((warn_unused_result));
 
 /* The ids that one key has used: the highest ones, and a floor under them. All zero: none yet. */
 struct push_window {
     uint64_t floor;
-    uint64_t ids[PUSH_WINDOW_IDS];      /* falling; zeros where there are fewer */
+    uint64_t ids[PUSH_WINDOW_IDS]; /* falling; zeros where there are fewer */
 };
 
 #define PUSH_WINDOW_BYTES (8 + 8 * PUSH_WINDOW_IDS)
@@ -51,8 +51,7 @@ struct push_window {
 /* Remembers `id`; false: it is a replay (or no id at all), and nothing has changed. */
 /*@ requires state: \valid(window) && \initialized(window);
     assigns \result, *window \from *window, id; */
-bool push_window_take(struct push_window *window, uint64_t id)
-    __attribute__((warn_unused_result));
+bool push_window_take(struct push_window *window, uint64_t id) __attribute__((warn_unused_result));
 
 /* The window as PUSH_WINDOW_BYTES of a state file. Reading makes `in` bad when the bytes are no
  * window that push_window_take can have made; the window is all zero then. */

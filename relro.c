@@ -13,7 +13,7 @@ extern const ElfW(Ehdr) __ehdr_start __attribute__((visibility("hidden")));
 
 void relro_protect(void)
 {
-    char *base = (char *)&__ehdr_start;     /* the kernel puts it at the start of a page */
+    char *base = (char *)&__ehdr_start; /* the kernel puts it at the start of a page */
     const size_t page_mask = ~((size_t)getauxval(AT_PAGESZ) - 1);
     const ElfW(Phdr) *segment = (const ElfW(Phdr) *)(base + __ehdr_start.e_phoff);
 

@@ -187,7 +187,7 @@ static enum resolve_result ask(struct resolve *r, const char *host)
         take_answer(r);
     }
     if (!r->asked)
-        (void)!write(r->questions_fd, "?", 1);  /* that the child is gone shows in its answer */
+        (void)!write(r->questions_fd, "?", 1); /* that the child is gone shows in its answer */
     r->asked = true;
     return RESOLVE_PENDING;
 }

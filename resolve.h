@@ -17,18 +17,18 @@
 #include "limits.h"
 
 struct resolve_address {
-    uint8_t family;         /* 4 or 6 */
-    uint8_t address[16];    /* network order; IPv4: the first 4 */
+    uint8_t family;      /* 4 or 6 */
+    uint8_t address[16]; /* network order; IPv4: the first 4 */
 };
 
 /* All zero: no child. */
 struct resolve {
-    int fd;                 /* where the child's answer comes from */
+    int fd; /* where the child's answer comes from */
     int questions_fd;
-    pid_t pid;              /* 0: there is no child */
-    bool kept;              /* ... and will be none but the one that resolve_keep made */
-    bool asked;             /* and its answer not read */
-    int error;              /* errno of a resolve_keep that failed */
+    pid_t pid;  /* 0: there is no child */
+    bool kept;  /* ... and will be none but the one that resolve_keep made */
+    bool asked; /* and its answer not read */
+    int error;  /* errno of a resolve_keep that failed */
     size_t count;
     struct resolve_address addresses[CLIENT_ADDRESSES_MAX];
 };

@@ -88,7 +88,7 @@ static const uint16_t calls[] = {
 #ifdef __NR_fstat64
     CALL(fstat64, S | C),
 #endif
-    /* fstat is made of it where time_t has 64 bits and registers 32. */
+/* fstat is made of it where time_t has 64 bits and registers 32. */
 #if defined __NR_statx && __SIZEOF_LONG__ == 4
     CALL(statx, S | C),
 #endif
@@ -164,7 +164,7 @@ static const uint16_t calls[] = {
 #endif
 
 #define LOAD(offset) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, (uint32_t)(offset))
-#define LOAD_ARGUMENT(n) LOAD(offsetof(struct seccomp_data, args) + (size_t)(n) * 8 + INT_OFFSET)
+#define LOAD_ARGUMENT(n) LOAD(offsetof(struct seccomp_data, args) + 8 * (size_t)(n) + INT_OFFSET)
 #define IF_EQUAL(value, then, otherwise) \
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)(value), then, otherwise)
 #define GIVE(verdict) BPF_STMT(BPF_RET | BPF_K, verdict)
@@ -234,7 +234,7 @@ size_t sandbox_make(struct sock_filter code[SANDBOX_CODE_MAX], enum sandbox who,
     if (shell)
         at[0] = (struct sock_filter)GIVE(ALLOW);
     if (who == SANDBOX_RESOLVER)
-        at[TAIL_TYPE].jf = 0;   /* it asks by UDP */
+        at[TAIL_TYPE].jf = 0; /* it asks by UDP */
     return (size_t)(at - code) + COUNT(tail);
 }
 

@@ -8,7 +8,7 @@
 
 #include "sandbox.h"
 
-#define SANDBOX_CODE_MAX 192    /* instructions: room for all calls in one list */
+#define SANDBOX_CODE_MAX 192 /* instructions: room for all calls in one list */
 
 /* Writes the filter of `who`, and returns how many instructions it has. `socketcall`: of a kernel
  * before 4.3, which has no other way to a socket on i386 and s390x. */

@@ -21,12 +21,12 @@ struct send {
     struct oneshot *run;
     struct input input;
     struct spooler spooler;
-    bool started;           /* the session is, or was, running */
-    uint64_t patience_ms;   /* so long another run may keep the spool from us */
-    bool given;             /* no further message will be given to the session */
-    bool refused;           /* a message cannot be sent, now or ever; said */
-    uint64_t count;         /* messages given to the session */
-    int status;             /* what went wrong first; EX_OK: nothing */
+    bool started;         /* the session is, or was, running */
+    uint64_t patience_ms; /* so long another run may keep the spool from us */
+    bool given;           /* no further message will be given to the session */
+    bool refused;         /* a message cannot be sent, now or ever; said */
+    uint64_t count;       /* messages given to the session */
+    int status;           /* what went wrong first; EX_OK: nothing */
 };
 
 static void give_up(struct send *send, int status, uint64_t now_ms)
@@ -300,10 +300,10 @@ static void run_session(struct send *send)
         send_messages(send, now_ms);
         work(send, now_ms);
         if (send->given && !send->started)
-            return;     /* another run sends it, or nobody can */
+            return; /* another run sends it, or nobody can */
         if (send->given && !session->stopping && settled(send)) {
             session_stop(session, now_ms);
-            continue;   /* there may be nothing left to wait for */
+            continue; /* there may be nothing left to wait for */
         }
         session_io(session, 0, now_ms);
         wait_and_move(send);
@@ -455,7 +455,9 @@ int send_run(struct oneshot *run, union oneshot_bytes *bytes)
         .early = true,
         .many = lines,
         .patient = go_on,
-        .give_up_ms = go_on ? UINT64_MAX : lines ? timeout_ms : 0,
+        .give_up_ms = go_on   ? UINT64_MAX
+                      : lines ? timeout_ms
+                              : 0,
     };
     int status = take_input(&send);
 
@@ -469,5 +471,5 @@ int send_run(struct oneshot *run, union oneshot_bytes *bytes)
     oneshot_sandbox(run);
     send.patience_ms = clock_monotonic_ms() + timeout_ms;
     run_session(&send);
-    return result(&send);   /* the spool is closed by the end of the program, which comes now */
+    return result(&send); /* the spool is closed by the end of the program, which comes now */
 }

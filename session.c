@@ -192,8 +192,7 @@ static enum session_event settle_down(struct session *s, uint64_t now_ms)
     return event;
 }
 
-enum session_event session_next(struct session *s, struct session_message *message,
-                                uint64_t now_ms)
+enum session_event session_next(struct session *s, struct session_message *message, uint64_t now_ms)
 {
     struct client_event client_event;
     enum session_event event;
@@ -437,16 +436,15 @@ int session_send(struct session *s, struct bytes text, uint64_t now_ms)
     return 0;
 }
 
-int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed,
-                        uint64_t now_ms)
+int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed, uint64_t now_ms)
 {
     const struct conf *conf = s->use.conf;
     struct wr payload;
 
     if (!session_ready(s, now_ms))
         return SESSION_ERR_NOT_READY;
-    if (client_publish(&s->client, &payload, topic, sealed.len, conf->qos, conf->retain,
-                       now_ms) < 0)
+    if (client_publish(&s->client, &payload, topic, sealed.len, conf->qos, conf->retain, now_ms) <
+        0)
         return SESSION_ERR_FULL;
     wr_put(&payload, sealed.p, sealed.len);
     client_commit(&s->client);

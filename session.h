@@ -30,51 +30,51 @@ enum session_err {
 
 enum session_event {
     SESSION_EV_NONE,
-    SESSION_EV_READY,       /* messages may be sent: connected, subscribed, established */
-    SESSION_EV_MESSAGE,     /* *message, until session_taken */
-    SESSION_EV_KILLED,      /* the other end ended the STS session; a slave waits for the next */
-    SESSION_EV_OVER,        /* all is closed; session->end says why */
+    SESSION_EV_READY,   /* messages may be sent: connected, subscribed, established */
+    SESSION_EV_MESSAGE, /* *message, until session_taken */
+    SESSION_EV_KILLED,  /* the other end ended the STS session; a slave waits for the next */
+    SESSION_EV_OVER,    /* all is closed; session->end says why */
 };
 
 /* Why a session is over. */
 enum session_end {
-    SESSION_END_NONE,       /* it is not */
-    SESSION_END_STOPPED,    /* session_stop, and all that was to be sent is through */
-    SESSION_END_CLIENT,     /* client_err in session->failure */
-    SESSION_END_HANDSHAKE,  /* the other end did not answer within `timeout` */
-    SESSION_END_CRYPTO,     /* the cryptographic library failed */
-    SESSION_END_UNSETTLED,  /* session_stop, but the broker did not confirm all in time */
-    SESSION_END_UNRECEIPTED,    /* STS/2: the other end did not say that it has everything */
-    SESSION_END_STORE,      /* the state file; session->store_status */
+    SESSION_END_NONE,        /* it is not */
+    SESSION_END_STOPPED,     /* session_stop, and all that was to be sent is through */
+    SESSION_END_CLIENT,      /* client_err in session->failure */
+    SESSION_END_HANDSHAKE,   /* the other end did not answer within `timeout` */
+    SESSION_END_CRYPTO,      /* the cryptographic library failed */
+    SESSION_END_UNSETTLED,   /* session_stop, but the broker did not confirm all in time */
+    SESSION_END_UNRECEIPTED, /* STS/2: the other end did not say that it has everything */
+    SESSION_END_STORE,       /* the state file; session->store_status */
 };
 
 struct session_message {
     struct bytes topic;
-    struct bytes text;      /* clear text, any bytes */
-    const char *peer;       /* name of the sender; NULL: nobody proved who it is */
-    uint64_t number;        /* id of a push, counter of a message of STS/2; see has_number */
+    struct bytes text; /* clear text, any bytes */
+    const char *peer;  /* name of the sender; NULL: nobody proved who it is */
+    uint64_t number;   /* id of a push, counter of a message of STS/2; see has_number */
     bool has_number;
 };
 
 /* What the session is for. */
 struct session_use {
-    const struct conf *conf;    /* kept by reference */
-    struct keyring *keyring;    /* likewise; loaded for conf */
-    struct log *log;            /* likewise */
-    bool receive;               /* subscribe (master and slave always do) */
-    bool early;                 /* see client_use */
-    bool many;                  /* more than one message will be sent: draw ids in groups */
-    bool patient_slave;         /* a slave waits for masters for ever, not for `timeout` */
-    bool patient;               /* see client_use */
-    uint64_t give_up_ms;        /* see client_use */
+    const struct conf *conf; /* kept by reference */
+    struct keyring *keyring; /* likewise; loaded for conf */
+    struct log *log;         /* likewise */
+    bool receive;            /* subscribe (master and slave always do) */
+    bool early;              /* see client_use */
+    bool many;               /* more than one message will be sent: draw ids in groups */
+    bool patient_slave;      /* a slave waits for masters for ever, not for `timeout` */
+    bool patient;            /* see client_use */
+    uint64_t give_up_ms;     /* see client_use */
 };
 
 /* The push that the last SESSION_EV_MESSAGE showed. */
 struct session_push {
     bool open;
-    size_t sender;              /* its place in the keyring's list */
+    size_t sender; /* its place in the keyring's list */
     uint64_t id;
-    struct push_window window;  /* as it is once the message is taken */
+    struct push_window window; /* as it is once the message is taken */
 };
 
 /* What a log line is about that others can bring about at will. */
@@ -101,26 +101,26 @@ struct session_repeat {
 
 struct session {
     struct session_use use;
-    bool running;           /* between session_start and SESSION_EV_OVER */
-    enum session_end end;   /* set while running: it is closing, for this reason */
-    struct client_failure failure;  /* of SESSION_END_CLIENT */
-    int store_status;       /* of SESSION_END_STORE and SESSION_ERR_ID: sysexits.h */
-    bool stopping;          /* session_stop was called */
-    bool killed;            /* the other end's KILL came, and the session is not over yet */
-    bool ready;             /* SESSION_EV_READY was given, and holds */
-    bool look_again;        /* something was done that session_next has not looked at */
-    uint64_t stop_until_ms;     /* when stopping: no longer than this */
-    uint64_t slave_until_ms;    /* an impatient slave's last moment; UINT64_MAX: none */
+    bool running;                  /* between session_start and SESSION_EV_OVER */
+    enum session_end end;          /* set while running: it is closing, for this reason */
+    struct client_failure failure; /* of SESSION_END_CLIENT */
+    int store_status;              /* of SESSION_END_STORE and SESSION_ERR_ID: sysexits.h */
+    bool stopping;                 /* session_stop was called */
+    bool killed;                   /* the other end's KILL came, and the session is not over yet */
+    bool ready;                    /* SESSION_EV_READY was given, and holds */
+    bool look_again;               /* something was done that session_next has not looked at */
+    uint64_t stop_until_ms;        /* when stopping: no longer than this */
+    uint64_t slave_until_ms;       /* an impatient slave's last moment; UINT64_MAX: none */
     uint64_t sent, received, skipped;
-    uint64_t sent_before;       /* of `sent`: in STS sessions before the one of now */
-    bool shortfall;             /* one of those ended without a receipt for all of its own */
-    uint64_t dropped, replays;  /* of pushes, and in all */
-    uint64_t lost_untold;       /* messages of the other end that no log line has counted yet */
-    uint64_t unwritten;     /* texts of STS taken since the last session_release */
+    uint64_t sent_before;      /* of `sent`: in STS sessions before the one of now */
+    bool shortfall;            /* one of those ended without a receipt for all of its own */
+    uint64_t dropped, replays; /* of pushes, and in all */
+    uint64_t lost_untold;      /* messages of the other end that no log line has counted yet */
+    uint64_t unwritten;        /* texts of STS taken since the last session_release */
     struct session_push push;
     struct session_repeat repeats[SESSION_SAY_COUNT];
-    uint64_t id_floor;      /* ids of what is sent are above it */
-    uint64_t last_id;       /* of the push that was sealed last */
+    uint64_t id_floor; /* ids of what is sent are above it */
+    uint64_t last_id;  /* of the push that was sealed last */
     struct client client;
     struct sts sts;
 };
@@ -180,8 +180,8 @@ int session_seal(struct session *s, struct wr *payload, struct bytes text)
 
 /* Sends what session_seal made, perhaps in another run, for this topic. 0; SESSION_ERR_NOT_READY,
  * SESSION_ERR_FULL. */
-int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed,
-                        uint64_t now_ms) __attribute__((warn_unused_result));
+int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed, uint64_t now_ms)
+    __attribute__((warn_unused_result));
 
 /* Whether the other end says in its KILL what it has: STS/2, master or slave. */
 bool session_has_receipts(const struct session *s);

@@ -198,7 +198,7 @@ enum session_event session_sts_take(struct session *s, const struct mqtt_publish
     if (publish->retain) {
         session_count_drop(s, "a retained payload");
     } else {
-        const bool whole = receipted(s);    /* asked before a new session forgets it */
+        const bool whole = receipted(s); /* asked before a new session forgets it */
 
         const uint64_t from_us = clock_monotonic_us();
 

@@ -163,8 +163,9 @@ static void take_line(struct shell *shell, enum line_event event, uint64_t now_m
         shell_execute(shell, now_ms);
         return;
     }
-    log_error(shell->log, event == LINE_EV_LONG ? "a command is longer than %d bytes: not done"
-                                                : "a command with a zero byte: not done",
+    log_error(shell->log,
+              event == LINE_EV_LONG ? "a command is longer than %d bytes: not done"
+                                    : "a command with a zero byte: not done",
               SHELL_LINE_MAX_BYTES);
     shell_fail(shell, EX_DATAERR);
 }
@@ -230,8 +231,7 @@ static void take_signal(struct shell *shell, int number, bool typed, uint64_t no
         return;
     /* Ctrl-C is for the program that has the terminal, which may have ended of it before we hear of
      * it ourselves. At the prompt Ctrl-C is a byte and no signal. */
-    if (number == SIGINT && shell->term.in_use &&
-        (shell->running || (typed && !shell->leaving)))
+    if (number == SIGINT && shell->term.in_use && (shell->running || (typed && !shell->leaving)))
         return;
     if (shell->leaving)
         shell->abandoned = true;
@@ -363,7 +363,7 @@ int shell_run(struct shell *shell, struct session *session, struct keyring *keyr
     begin(shell);
     term_raw(&shell->term);
     loop(shell);
-    if (session->running) {     /* abandoned */
+    if (session->running) { /* abandoned */
         sts_wipe(&session->sts);
         keyring_wipe(keyring);
     }

@@ -9,7 +9,7 @@
 #include "spawn.h"
 #include "term.h"
 
-#define SHELL_INPUT_BYTES 256   /* of standard input, read at once */
+#define SHELL_INPUT_BYTES 256 /* of standard input, read at once */
 
 /* The shell's memory, zeroed by the caller; its fields are for shell.c and shell_commands.c. */
 struct shell {
@@ -18,35 +18,35 @@ struct shell {
     struct keyring *keyring;
     const struct options *options;
     struct log *log;
-    struct term term;           /* not in use: standard input is a script */
+    struct term term; /* not in use: standard input is a script */
     int signals;
-    int sandbox;                /* what sandbox_enter said */
-    int status;                 /* the exit status */
-    bool leaving;               /* as soon as the session is over */
-    bool abandoned;             /* or even before */
+    int sandbox;    /* what sandbox_enter said */
+    int status;     /* the exit status */
+    bool leaving;   /* as soon as the session is over */
+    bool abandoned; /* or even before */
 
     uint64_t started_ms;
-    bool starting;              /* script: the session has been started, and was not ready yet */
-    bool must_start;            /* script: with options->config, and ends if that fails */
+    bool starting;   /* script: the session has been started, and was not ready yet */
+    bool must_start; /* script: with options->config, and ends if that fails */
 
-    struct bytes unsent;        /* script: a message that waits until the session takes it */
-    uint64_t unsent_until_ms;   /* so long; UINT64_MAX: there is none */
+    struct bytes unsent;      /* script: a message that waits until the session takes it */
+    uint64_t unsent_until_ms; /* so long; UINT64_MAX: there is none */
 
     struct spawn program;
-    bool running;               /* `program`; no command is taken meanwhile */
-    bool sends;                 /* what it prints is a message */
+    bool running; /* `program`; no command is taken meanwhile */
+    bool sends;   /* what it prints is a message */
     const char *program_name;
 
-    struct bytes out;           /* what is left to write of the message that came in */
-    bool out_open;              /* there is one, which session_taken has to be called for */
-    bool out_failed;            /* a message was dropped: nothing is acknowledged any more */
+    struct bytes out; /* what is left to write of the message that came in */
+    bool out_open;    /* there is one, which session_taken has to be called for */
+    bool out_failed;  /* a message was dropped: nothing is acknowledged any more */
     bool out_is_terminal;
 
     bool input_over;
     size_t input_pos, input_len;
     uint8_t input[SHELL_INPUT_BYTES];
-    char command[SHELL_LINE_MAX_BYTES + 1];     /* that is, or was last, executed */
-    char file[SHELL_LINE_MAX_BYTES + 1];        /* that `conf` has the name of */
+    char command[SHELL_LINE_MAX_BYTES + 1]; /* that is, or was last, executed */
+    char file[SHELL_LINE_MAX_BYTES + 1];    /* that `conf` has the name of */
     /* What a program printed: one message and its newline; one byte more is too much. */
     size_t output_len;
     uint8_t output[MESSAGE_MAX_BYTES + 2];

@@ -13,10 +13,8 @@
 
 #define FRAME "+--------------------------------------------------------------+\n"
 
-static const char help_text[] =
-    FRAME
-    "| Commands        | Description                                |\n"
-    FRAME
+static const char help_text[] = FRAME
+    "| Commands        | Description                                |\n" FRAME
     "| start FILE      start a session with this config file        |\n"
     "| stop            end the session; the other end gets KILL     |\n"
     "| status          show the session                             |\n"
@@ -25,15 +23,13 @@ static const char help_text[] =
     "| send !PROGRAM   send what a program prints; sendenc likewise |\n"
     "| !PROGRAM        run a program                                |\n"
     "| help            show this                                    |\n"
-    "| exit            end the session and leave                    |\n"
-    FRAME
+    "| exit            end the session and leave                    |\n" FRAME
     "| Quotes, '...' or \"...\", hold an argument with blanks         |\n"
     "| together (FILE, PROGRAM); MSG is sent as it stands.          |\n"
     "| What a program prints is one message, without its last       |\n"
     "| newline; nothing is sent when the program fails.             |\n"
     "| Commands that come from a file or a pipe wait for each       |\n"
-    "| other; the exit status is that of the first that failed.     |\n"
-    FRAME;
+    "| other; the exit status is that of the first that failed.     |\n" FRAME;
 
 /* A terminal is left with 0: its user saw what went wrong. */
 void shell_fail(struct shell *shell, int status)
@@ -252,8 +248,8 @@ static void send_output(struct shell *shell, uint64_t now_ms)
     } else if (succeeded(shell) && len == 0) {
         log_error(shell->log, "nothing was sent: %s printed nothing", shell->program_name);
     } else if (shell->program.status == 0) {
-        send_text(shell,
-                  (struct bytes){shell->output, len - (shell->output[len - 1] == '\n')}, now_ms);
+        send_text(shell, (struct bytes){shell->output, len - (shell->output[len - 1] == '\n')},
+                  now_ms);
         return;
     }
     shell_fail(shell, EX_DATAERR);
@@ -312,8 +308,7 @@ static void do_stop(struct shell *shell, char *argument, uint64_t now_ms)
 static void do_status(struct shell *shell, char *argument, uint64_t now_ms)
 {
     (void)argument;
-    status_show(shell->log, shell->session, (now_ms - shell->started_ms) / 1000,
-                shell->sandbox);
+    status_show(shell->log, shell->session, (now_ms - shell->started_ms) / 1000, shell->sandbox);
 }
 
 static void send_argument(struct shell *shell, char *argument, uint64_t now_ms)
@@ -397,8 +392,8 @@ static void execute_word(struct shell *shell, char *word, uint64_t now_ms)
         bool takes_argument;
         void (*run)(struct shell *shell, char *argument, uint64_t now_ms);
     } commands[] = {
-        {"start", true, do_start},     {"stop", false, do_stop},       {"status", false, do_status},
-        {"send", true, do_send},       {"sendenc", true, do_sendenc},  {"help", false, do_help},
+        {"start", true, do_start}, {"stop", false, do_stop},      {"status", false, do_status},
+        {"send", true, do_send},   {"sendenc", true, do_sendenc}, {"help", false, do_help},
         {"exit", false, do_exit},
     };
     char *argument = cut_word(word);

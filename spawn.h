@@ -19,9 +19,9 @@ enum spawn_err {
 
 /* A program that runs, or did. */
 struct spawn {
-    pid_t pid;      /* 0: none is running */
-    int output;     /* what it writes to standard output, not blocking; -1: not kept from others */
-    int status;     /* of waitpid(2), once spawn_ended */
+    pid_t pid;  /* 0: none is running */
+    int output; /* what it writes to standard output, not blocking; -1: not kept from others */
+    int status; /* of waitpid(2), once spawn_ended */
 };
 
 /* What the program gets for standard input and output; its standard error is always ours. */

@@ -49,7 +49,7 @@ static int open_or_make(struct spool *s)
             (void)spool_cannot(s, "make");
             return EX_CANTCREAT;
         }
-        s->fd = files_open(s->file, O_RDWR);      /* another run was faster */
+        s->fd = files_open(s->file, O_RDWR); /* another run was faster */
     }
     return s->fd < 0 ? cannot_open(s) : EX_OK;
 }
@@ -112,7 +112,7 @@ static int lock(struct spool *s)
             return spool_cannot(s, "lock");
         if (tries == SPOOL_LOCK_TRIES || s->failed) {
             log_error(s->log, "%s is in use by another program", s->file);
-            s->failed = true;       /* nobody is waited for twice */
+            s->failed = true; /* nobody is waited for twice */
             return EX_IOERR;
         }
         (void)poll(NULL, 0, SPOOL_LOCK_WAIT_MS);

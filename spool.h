@@ -18,8 +18,8 @@
  * `damaged`. An empty file is an empty spool, and one that has been emptied becomes that again.
  *
  * The locks are gone with the process that held them. flock(2), spool_claim: one run at a time
- * sends what is here and removes it. A record lock (fcntl(2)), inside the other functions, for as long as
- * a write takes: any run may append meanwhile. On a local file system only.
+ * sends what is here and removes it. A record lock (fcntl(2)), inside the other functions, for as long
+ * as a write takes: any run may append meanwhile. On a local file system only.
  *
  * One thread. What fails is said in one log line; the functions return a status of sysexits.h. */
 #ifndef STS_SPOOL_H
@@ -34,29 +34,29 @@
 struct spool {
     const char *file;
     struct log *log;
-    int fd;                     /* -1: not open, and nothing below counts */
-    uint32_t size_max;          /* bytes that the file may have */
-    bool alone;                 /* spool_claim: this run sends */
-    bool failed;                /* a write, a sync or a lock failed: no more is appended */
-    bool damaged;               /* records were lost to damage */
-    bool unsynced;              /* something was appended since the last sync */
-    bool open;                  /* between spool_begin and spool_commit or spool_abandon */
-    bool fresh;                 /* the file is empty: it has no header yet */
-    uint64_t capacity;          /* of the ring, bytes */
-    uint64_t head;              /* position of the oldest record; the spool is empty at `end` */
-    uint64_t next;              /* ... of the one that spool_next reads next */
-    uint64_t end;               /* ... behind the last whole record that this run knows of */
-    uint64_t last_id;           /* the highest id in it, as far as this run knows; 0: none */
-    uint64_t tail, tail_id;     /* the record that ends at `end`: its position, its id */
-    uint64_t head_synced;       /* the head on the disk is this or a later one; if `alone` */
-    uint64_t said;              /* damage before this position was said */
-    size_t record_len;          /* of the record that is open */
+    int fd;                 /* -1: not open, and nothing below counts */
+    uint32_t size_max;      /* bytes that the file may have */
+    bool alone;             /* spool_claim: this run sends */
+    bool failed;            /* a write, a sync or a lock failed: no more is appended */
+    bool damaged;           /* records were lost to damage */
+    bool unsynced;          /* something was appended since the last sync */
+    bool open;              /* between spool_begin and spool_commit or spool_abandon */
+    bool fresh;             /* the file is empty: it has no header yet */
+    uint64_t capacity;      /* of the ring, bytes */
+    uint64_t head;          /* position of the oldest record; the spool is empty at `end` */
+    uint64_t next;          /* ... of the one that spool_next reads next */
+    uint64_t end;           /* ... behind the last whole record that this run knows of */
+    uint64_t last_id;       /* the highest id in it, as far as this run knows; 0: none */
+    uint64_t tail, tail_id; /* the record that ends at `end`: its position, its id */
+    uint64_t head_synced;   /* the head on the disk is this or a later one; if `alone` */
+    uint64_t said;          /* damage before this position was said */
+    size_t record_len;      /* of the record that is open */
     uint8_t record[SPOOL_RECORD_MAX_BYTES];
 };
 
 /* A record, until the next call on the spool. */
 struct spool_record {
-    uint64_t position;          /* where it begins */
+    uint64_t position; /* where it begins */
     uint64_t id;
     struct bytes topic, payload;
 };

@@ -14,12 +14,11 @@ void spool_sum(uint8_t sum[SPOOL_SUM_BYTES], const uint8_t *p, size_t len);
 
 /* Reads or writes bytes of the ring. What is behind the end of the file reads as zeros. Returns 0,
  * or -1 and errno. */
-int spool_ring(const struct spool *s, enum spool_way way, uint8_t *p, size_t len,
-               uint64_t position) __attribute__((warn_unused_result));
+int spool_ring(const struct spool *s, enum spool_way way, uint8_t *p, size_t len, uint64_t position)
+    __attribute__((warn_unused_result));
 
 /* Begins a record in s->record, and sets s->record_len; `payload` is where the payload goes. */
-void spool_put_record(struct spool *s, struct bytes topic, size_t payload_len,
-                      struct wr *payload);
+void spool_put_record(struct spool *s, struct bytes topic, size_t payload_len, struct wr *payload);
 
 /* Writes the id of the record in s->record, and its checksum. */
 void spool_finish_record(struct spool *s, uint64_t id);

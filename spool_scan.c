@@ -35,8 +35,7 @@ static int piece(const struct spool *s, enum spool_way way, uint8_t *p, size_t l
     return 0;
 }
 
-int spool_ring(const struct spool *s, enum spool_way way, uint8_t *p, size_t len,
-               uint64_t position)
+int spool_ring(const struct spool *s, enum spool_way way, uint8_t *p, size_t len, uint64_t position)
 {
     while (len > 0) {
         const uint64_t at = position % s->capacity, left = s->capacity - at;
@@ -123,8 +122,8 @@ int spool_read_record(struct spool *s, uint64_t position, uint64_t limit,
 /* ---- finding records behind damage ---- */
 
 /* The same within a chunk that was read from position `from`. */
-static int find_in(struct spool *s, const uint8_t *chunk, size_t len, uint64_t from,
-                   uint64_t limit, struct spool_record *record)
+static int find_in(struct spool *s, const uint8_t *chunk, size_t len, uint64_t from, uint64_t limit,
+                   struct spool_record *record)
 {
     for (size_t i = 0; i + MARK_BYTES + 8 <= len; i++) {
         struct rd in = rd_over(chunk + i, MARK_BYTES + 8);
@@ -149,7 +148,7 @@ int spool_find_record(struct spool *s, uint64_t from, uint64_t limit, uint64_t s
         const size_t len = limit - from < sizeof chunk ? (size_t)(limit - from) : sizeof chunk;
         int status;
 
-        if (SPOOL_HEADER_BYTES + at >= size) {      /* the file has not been that long yet */
+        if (SPOOL_HEADER_BYTES + at >= size) { /* the file has not been that long yet */
             from += s->capacity - at;
             continue;
         }
@@ -158,7 +157,7 @@ int spool_find_record(struct spool *s, uint64_t from, uint64_t limit, uint64_t s
         status = find_in(s, chunk, len, from, limit, record);
         if (status != EX_UNAVAILABLE)
             return status;
-        from += len - (MARK_BYTES + 8 - 1);         /* a head may lie across two chunks */
+        from += len - (MARK_BYTES + 8 - 1); /* a head may lie across two chunks */
     }
     return EX_UNAVAILABLE;
 }
@@ -211,8 +210,10 @@ static int cut_off(struct spool *s, uint64_t count)
 {
     if (count == 0)
         return EX_OK;
-    log_warn(s->log, "%s: %llu bytes at its end were not written whole and are cut off: "
-             "nobody was told that they are kept", s->file, (unsigned long long)count);
+    log_warn(s->log,
+             "%s: %llu bytes at its end were not written whole and are cut off: "
+             "nobody was told that they are kept",
+             s->file, (unsigned long long)count);
     return spool_drop_end(s) == 0 ? EX_OK : spool_cannot(s, "cut");
 }
 
@@ -281,7 +282,7 @@ int spool_walk(struct spool *s, uint64_t size)
     status = walk(s, size, known);
     if (status != EX_OK)
         s->end = end;
-    else if (s->next > s->end)  /* the last records, sent already, were damaged and cut off */
+    else if (s->next > s->end) /* the last records, sent already, were damaged and cut off */
         s->next = s->end;
     return status;
 }

@@ -46,9 +46,9 @@ static void go_without(struct spooler *sp, int why)
     sp->lost = may_hold(sp, why);
     spool_close(sp->spool);
     session_lose_patience(sp->session);
-    log_warn(sp->session->use.log, sp->lost
-                 ? "nothing more is sent: it would overtake what the spool may hold"
-                 : "without the spool: what cannot be sent now is not kept");
+    log_warn(sp->session->use.log,
+             sp->lost ? "nothing more is sent: it would overtake what the spool may hold"
+                      : "without the spool: what cannot be sent now is not kept");
 }
 
 void spooler_open(struct spooler *sp, const struct conf *conf, struct session *session)

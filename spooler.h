@@ -16,18 +16,18 @@
 struct spooler {
     struct session *session;
     struct spool *spool;
-    bool configured;            /* there should be one */
-    bool away;                  /* the broker takes nothing just now */
-    bool used;                  /* this run has put something into the spool */
-    bool lost;                  /* the spool failed, and may hold something: the run has to end */
-    int refused;                /* why the spool last took nothing: sysexits.h; EX_OK: it takes */
-    uint64_t refused_ms;        /* when that was */
-    uint32_t flight_head;       /* of the client, when last looked */
+    bool configured;      /* there should be one */
+    bool away;            /* the broker takes nothing just now */
+    bool used;            /* this run has put something into the spool */
+    bool lost;            /* the spool failed, and may hold something: the run has to end */
+    int refused;          /* why the spool last took nothing: sysexits.h; EX_OK: it takes */
+    uint64_t refused_ms;  /* when that was */
+    uint32_t flight_head; /* of the client, when last looked */
     uint64_t sync_due_ms, claim_due_ms, look_due_ms;
-    uint64_t moved_ms;          /* when something last got forward */
-    uint64_t late, late_id;     /* the next record that newer ones stand before; UINT64_MAX: none */
-    uint64_t newest_id;         /* of those before it */
-    uint64_t records[CLIENT_FLIGHTS_MAX];   /* of the packet in flight: where it stands in the
+    uint64_t moved_ms;      /* when something last got forward */
+    uint64_t late, late_id; /* the next record that newer ones stand before; UINT64_MAX: none */
+    uint64_t newest_id;     /* of those before it */
+    uint64_t records[CLIENT_FLIGHTS_MAX]; /* of the packet in flight: where it stands in the
                                                spool; SPOOLER_DIRECT: nowhere */
     uint64_t ids[CLIENT_FLIGHTS_MAX];
 };
@@ -35,9 +35,9 @@ struct spooler {
 #define SPOOLER_DIRECT UINT64_MAX
 
 enum spooler_give {
-    SPOOLER_TAKEN,      /* on its way, or in the spool */
-    SPOOLER_LATER,      /* not now: packets in flight, or the spool, leave no room */
-    SPOOLER_REFUSED,    /* never: *err is an enum session_err */
+    SPOOLER_TAKEN,   /* on its way, or in the spool */
+    SPOOLER_LATER,   /* not now: packets in flight, or the spool, leave no room */
+    SPOOLER_REFUSED, /* never: *err is an enum session_err */
 };
 
 /* Opens the spool of `conf`, if there is one. One that cannot be opened is warned of, and what is

@@ -35,7 +35,7 @@
 #include "push.h"
 
 #define STORE_BLOCK_BYTES 512
-#define STORE_RECORDS_MAX 65535     /* keys that a collector's file remembers, gone ones too */
+#define STORE_RECORDS_MAX 65535 /* keys that a collector's file remembers, gone ones too */
 
 /* Readings that one commit block has room for. */
 #define STORE_COMMIT_HEAD_BYTES (8 + 8 + 8 + 8 + 2)
@@ -44,28 +44,28 @@
     ((STORE_BLOCK_BYTES - 16 - STORE_COMMIT_HEAD_BYTES) / STORE_COMMIT_ENTRY_BYTES)
 
 struct store {
-    const char *file;               /* NULL: none is configured (senders) */
+    const char *file; /* NULL: none is configured (senders) */
     struct log *log;
     int fd;
-    bool failed;                    /* a write or a sync failed: the file is not trusted any more */
+    bool failed; /* a write or a sync failed: the file is not trusted any more */
     uint8_t own_public[32];
     uint32_t records;
     /* a sender */
-    uint64_t last;                  /* id drawn last in this run */
-    uint64_t synced;                /* ids up to this one are this run's; 0: none are */
-    bool held;                      /* store_hold: nobody else draws meanwhile */
+    uint64_t last;   /* id drawn last in this run */
+    uint64_t synced; /* ids up to this one are this run's; 0: none are */
+    bool held;       /* store_hold: nobody else draws meanwhile */
     /* a collector */
     const struct peers *peers;
     const struct push_window *windows;
-    uint16_t block[PEERS_MAX];      /* where the record of a peer is; 0: nowhere */
+    uint16_t block[PEERS_MAX]; /* where the record of a peer is; 0: nowhere */
     uint64_t marked[(PEERS_MAX + 63) / 64];
     /* its output file */
-    const char *out;                /* NULL: none */
+    const char *out; /* NULL: none */
     int out_fd;
-    off_t out_len;                  /* nothing below it is cut off any more */
-    uint64_t sequence;              /* of the commit block written last */
-    unsigned group;                 /* readings in the next one */
-    uint8_t commit[STORE_BLOCK_BYTES];  /* that one, as far as it is known */
+    off_t out_len;                     /* nothing below it is cut off any more */
+    uint64_t sequence;                 /* of the commit block written last */
+    unsigned group;                    /* readings in the next one */
+    uint8_t commit[STORE_BLOCK_BYTES]; /* that one, as far as it is known */
 };
 
 /* Opens the file of a master or a sender, and makes it (mode 0600, synced, its folder too) if it is

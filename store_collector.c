@@ -8,7 +8,7 @@
 
 #include "files.h"
 
-#define BLOCKS_AT_ONCE 8        /* read by one system call, on the stack */
+#define BLOCKS_AT_ONCE 8 /* read by one system call, on the stack */
 
 static const uint8_t key_mark[STORE_MARK_BYTES] = {'i', 't', 's', ' ', 'k', 'e', 'y', '\n'};
 static const uint8_t removed_mark[STORE_MARK_BYTES] = {'r', 'e', 'm', 'o', 'v', 'e', 'd', '\n'};
@@ -168,7 +168,7 @@ int store_open_collector(struct store *store, const char *file, const char *out,
 
     if (status != EX_OK)
         return status;
-    if (peers->count > PEERS_MAX) {     /* our bug: there is no room for it below */
+    if (peers->count > PEERS_MAX) { /* our bug: there is no room for it below */
         store_close(store);
         return EX_SOFTWARE;
     }

@@ -19,7 +19,7 @@
 
 #include "files.h"
 
-#define TAIL_BYTES 256      /* with -j, more than a reading and its id */
+#define TAIL_BYTES 256 /* with -j, more than a reading and its id */
 #define MARK_BYTES 8
 
 static const uint8_t commit_mark[STORE_MARK_BYTES] = {'o', 'u', 't', ' ', 'l', 'e', 'n', '\n'};
@@ -27,16 +27,17 @@ static const uint8_t commit_mark[STORE_MARK_BYTES] = {'o', 'u', 't', ' ', 'l', '
 static_assert(STORE_COMMIT_HEAD_BYTES == STORE_MARK_BYTES + 8 + 8 + MARK_BYTES + 2,
               "as commit writes it");
 static_assert(STORE_COMMIT_HEAD_BYTES + STORE_GROUP_MAX * STORE_COMMIT_ENTRY_BYTES <=
-                  STORE_BODY_BYTES, "a commit is one block");
+                  STORE_BODY_BYTES,
+              "a commit is one block");
 static_assert(STORE_RECORDS_MAX <= UINT16_MAX, "a commit numbers records with 16 bits");
 
 /* As it stands in the file. */
 struct commit {
     uint8_t block[STORE_BLOCK_BYTES];
-    uint64_t sequence;          /* 0: there is none */
+    uint64_t sequence; /* 0: there is none */
     uint64_t len;
-    const uint8_t *mark;        /* of the output file at that length */
-    struct rd group;            /* count, entries */
+    const uint8_t *mark; /* of the output file at that length */
+    struct rd group;     /* count, entries */
 };
 
 /* What tells the output file from any other one that has the same number, or the same end. */
@@ -122,8 +123,10 @@ static int cut(struct store *store, const struct commit *last)
         return store_cannot_write(store, store->out);
     const uint64_t len = (uint64_t)status.st_size;
     if (len < last->len || memcmp(mark, last->mark, MARK_BYTES) != 0)
-        log_info(store->log, "%s is another file than before, or was cut: it stays as it is, "
-                 "and is appended to", store->out);
+        log_info(store->log,
+                 "%s is another file than before, or was cut: it stays as it is, "
+                 "and is appended to",
+                 store->out);
     else if (len > last->len) {
         log_info(store->log, "%s: the last %llu bytes were never acknowledged, and are cut off",
                  store->out, (unsigned long long)(len - last->len));

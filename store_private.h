@@ -28,8 +28,8 @@ static inline off_t store_offset(uint32_t number)
 bool store_block_good(const struct store *store, uint32_t number, const uint8_t *block);
 
 /* Puts the checksum behind the body, and writes the block. Returns 0, or -1 and errno. */
-int store_write_block(const struct store *store, uint32_t number,
-                      uint8_t block[STORE_BLOCK_BYTES]) __attribute__((warn_unused_result));
+int store_write_block(const struct store *store, uint32_t number, uint8_t block[STORE_BLOCK_BYTES])
+    __attribute__((warn_unused_result));
 
 /* The same for the header, with store->records. */
 int store_write_header(const struct store *store, enum store_kind kind)
@@ -44,8 +44,7 @@ bool store_rest_zero(const struct rd *in);
 
 /* A sender's record: what stands in it but for the checksum; reading it from the file. */
 void store_put_sender(uint8_t block[STORE_BLOCK_BYTES], uint64_t id);
-int store_read_last(const struct store *store, uint64_t *last)
-    __attribute__((warn_unused_result));
+int store_read_last(const struct store *store, uint64_t *last) __attribute__((warn_unused_result));
 
 /* Whether all of the file is whole and this sender's, with store->records; it need not be locked.
  * False may be another run that writes it just now. */

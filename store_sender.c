@@ -8,7 +8,7 @@
 
 #include "files.h"
 
-#define CLOCK_MIN_US UINT64_C(1704067200000000)     /* 2024-01-01T00:00:00Z */
+#define CLOCK_MIN_US UINT64_C(1704067200000000) /* 2024-01-01T00:00:00Z */
 
 /* The lock is held: by a sender for the time of a write, by a collector for ever, or by somebody
  * else. 0: it is worth while to wait. */
@@ -50,7 +50,7 @@ int store_open_sender(struct store *store, const char *file, const uint8_t own_p
         return status;
     store->records = 1;
     if (store_is_senders(store))
-        return EX_OK;       /* what it says is read when an id is drawn, with the lock */
+        return EX_OK; /* what it says is read when an id is drawn, with the lock */
     status = lock(store);
     if (status == EX_OK)
         status = store_read_or_begin(store, STORE_SENDER);

@@ -179,8 +179,10 @@ static bool is_v2(const struct sts *s)
 const char *sts_err_text(int err)
 {
     switch (err) {
-#define STS_ERR_CASE(name, value, text) case name: return text;
-    STS_ERRORS(STS_ERR_CASE)
+#define STS_ERR_CASE(name, value, text) \
+    case name: \
+        return text;
+        STS_ERRORS(STS_ERR_CASE)
 #undef STS_ERR_CASE
     }
     return "unknown error";
@@ -189,8 +191,10 @@ const char *sts_err_text(int err)
 const char *sts_drop_text(enum sts_drop why)
 {
     switch (why) {
-#define STS_DROP_CASE(name, text) case name: return text;
-    STS_DROPS(STS_DROP_CASE)
+#define STS_DROP_CASE(name, text) \
+    case name: \
+        return text;
+        STS_DROPS(STS_DROP_CASE)
 #undef STS_DROP_CASE
     }
     return "unknown reason";

@@ -24,62 +24,62 @@
 
 /* Where a conversation stands, in either version of the protocol. */
 enum sts_stage {
-    STS_STAGE_IDLE,         /* not started, or over */
-    STS_STAGE_WAITING,      /* a slave, for a master */
+    STS_STAGE_IDLE,    /* not started, or over */
+    STS_STAGE_WAITING, /* a slave, for a master */
     STS_STAGE_HANDSHAKE,
     STS_STAGE_ESTABLISHED,
-    STS_STAGE_CLOSING,      /* STS/2: for KILLs */
+    STS_STAGE_CLOSING, /* STS/2: for KILLs */
 };
 
 #if STS_SEED
 
 /* The steps of STS/1. */
 enum sts_step {
-    STS_STEP_IDLE,          /* not started, or over */
-    STS_STEP_WAIT_INITREQ,  /* slave */
-    STS_STEP_WAIT_INITACK,  /* master */
-    STS_STEP_WAIT_AUTHREQ,  /* both: the receiver's own id is due */
-    STS_STEP_WAIT_AUTHACK,  /* both */
-    STS_STEP_WAIT_RDYREQ,   /* both: the other end's public key is due */
-    STS_STEP_WAIT_RDYACK,   /* both */
+    STS_STEP_IDLE,         /* not started, or over */
+    STS_STEP_WAIT_INITREQ, /* slave */
+    STS_STEP_WAIT_INITACK, /* master */
+    STS_STEP_WAIT_AUTHREQ, /* both: the receiver's own id is due */
+    STS_STEP_WAIT_AUTHACK, /* both */
+    STS_STEP_WAIT_RDYREQ,  /* both: the other end's public key is due */
+    STS_STEP_WAIT_RDYACK,  /* both */
     STS_STEP_ESTABLISHED,
 };
 
 /* The state of an STS/1 session; its fields are sts1.c's alone. */
 struct sts1 {
     enum sts_step step;
-    uint64_t expires_ms;    /* when the handshake has taken too long; UINT64_MAX: none under way */
-    enum sts_type outbox[STS_OUTBOX_MAX];   /* waiting for sts_pull, in the order they leave */
+    uint64_t expires_ms; /* when the handshake has taken too long; UINT64_MAX: none under way */
+    enum sts_type outbox[STS_OUTBOX_MAX]; /* waiting for sts_pull, in the order they leave */
     size_t outbox_len;
     uint8_t id_master[STS1_ID_CHARS];
     uint8_t id_slave[STS1_ID_CHARS];
     uint8_t shown[STS1_SHOWN_KEYS_MAX][32]; /* private keys of the RDYREQs sent, oldest first */
     size_t shown_count;
     uint8_t key[32];
-    uint8_t iv[STS1_BLOCK_BYTES];           /* CBC: one chain that both directions share */
-    struct crypto_point public_key;         /* what the next RDYREQ shows */
-    uint64_t resend_ms;                     /* INITREQ or RDYREQ again; UINT64_MAX: never */
-    uint64_t ready_ms;                      /* the first ENC or KILL may leave; 0: it may */
+    uint8_t iv[STS1_BLOCK_BYTES];   /* CBC: one chain that both directions share */
+    struct crypto_point public_key; /* what the next RDYREQ shows */
+    uint64_t resend_ms;             /* INITREQ or RDYREQ again; UINT64_MAX: never */
+    uint64_t ready_ms;              /* the first ENC or KILL may leave; 0: it may */
 };
 
 #endif
 
 /* What a conversation is made with; what it points at stays the caller's, and has to stay. */
 struct sts_setup {
-    enum sts_mode mode;             /* STS_MASTER or STS_SLAVE */
+    enum sts_mode mode; /* STS_MASTER or STS_SLAVE */
     enum sts_cipher cipher;
-    struct bytes pubtop;            /* topic that is published on */
-    uint64_t timeout_ms;            /* that a handshake, or the wait for a KILL, may take */
-    uint64_t keepalive_ms;          /* STS/2: 0 is off */
-    const struct noise_pair *own;   /* STS/2 */
-    struct peers *peers;            /* STS/2; a master's has one entry */
+    struct bytes pubtop;          /* topic that is published on */
+    uint64_t timeout_ms;          /* that a handshake, or the wait for a KILL, may take */
+    uint64_t keepalive_ms;        /* STS/2: 0 is off */
+    const struct noise_pair *own; /* STS/2 */
+    struct peers *peers;          /* STS/2; a master's has one entry */
 };
 
 struct sts {
     struct sts_setup setup;
-    uint64_t sent, received, dropped;   /* ENC messages of all sessions; payloads dropped */
-    int crypto_err;         /* enum crypto_err behind the last STS_EV_FAILED or STS_ERR_CRYPTO */
-    union {                 /* of the version that is spoken */
+    uint64_t sent, received, dropped; /* ENC messages of all sessions; payloads dropped */
+    int crypto_err; /* enum crypto_err behind the last STS_EV_FAILED or STS_ERR_CRYPTO */
+    union {         /* of the version that is spoken */
 #if STS_SEED
         struct sts1 v1;
 #endif

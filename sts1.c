@@ -9,7 +9,7 @@
 
 #include "obfuscate.h"
 
-#define ENC_HEADER_CHARS 4          /* "ENC:" */
+#define ENC_HEADER_CHARS 4 /* "ENC:" */
 #define INITREQ_CHARS (8 + 2 * STS1_ID_CHARS)
 
 /* A restart has to be told from a sealed message by its length alone. */

@@ -118,8 +118,7 @@ void sts2_written(struct sts2 *s, uint64_t count)
 
 /* ---- a session begins ---- */
 
-static void begin(struct sts2 *s, struct sts_news *news, const struct link *link,
-                  uint64_t now_ms)
+static void begin(struct sts2 *s, struct sts_news *news, const struct link *link, uint64_t now_ms)
 {
     news->began = true;
     news->replaced = has_session(s);
@@ -228,7 +227,7 @@ static enum sts_drop take_initack(struct sts2 *s, struct sts_news *news, struct 
     struct link link;
 
     if (!a->made)
-        return STS_DROP_STATE;  /* and in no step but WAIT_INITACK is one */
+        return STS_DROP_STATE; /* and in no step but WAIT_INITACK is one */
     if (!handshake_allowed(s, now_ms))
         return STS_DROP_RATE;
     if (noise_read_2(&a->noise, payload + 2, 0, s->use.own, a->ephemeral))
@@ -346,7 +345,7 @@ static bool form_ok(enum sts_mode mode, enum sts_type *type, const uint8_t *payl
     case STS_KILL:
         return payload_len == STS2_KILL_BYTES;
     default:
-        return false;   /* a byte of the wire, not an enum */
+        return false; /* a byte of the wire, not an enum */
     }
 }
 
@@ -476,7 +475,7 @@ static int pull_rdyack(struct sts2 *s, struct wr *out)
 bool sts2_due(const struct sts2 *s, enum sts_type *type)
 {
     if (s->rdyack_due)
-        *type = STS_RDYACK;     /* before all else of its session: a master's first is counter 0 */
+        *type = STS_RDYACK; /* before all else of its session: a master's first is counter 0 */
     else if (kill_due(s))
         *type = STS_KILL;
     else if (s->attempt.due)

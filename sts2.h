@@ -22,63 +22,63 @@
 #define STS2_INITREQ_BYTES (2 + 32 + 48 + 8 + 16)
 #define STS2_INITACK_BYTES (2 + 32 + 16)
 #define STS2_RDYACK_BYTES (2 + 8 + 16)
-#define STS2_ENC_BYTES (2 + 8 + 16)             /* and the text */
+#define STS2_ENC_BYTES (2 + 8 + 16) /* and the text */
 #define STS2_KILL_BYTES (2 + 8 + 16 + 16)
 
 /* What a session is made with; kept by reference. */
 struct sts2_use {
-    enum sts_mode mode;             /* STS_MASTER or STS_SLAVE */
+    enum sts_mode mode; /* STS_MASTER or STS_SLAVE */
     const struct noise_pair *own;
-    struct peers *peers;            /* a master's has one entry */
-    struct bytes pubtop;            /* topic that we publish on */
-    uint64_t timeout_ms;            /* of a handshake, a pending one, an unanswered KILL */
-    uint64_t keepalive_ms;          /* 0: off */
+    struct peers *peers;   /* a master's has one entry */
+    struct bytes pubtop;   /* topic that we publish on */
+    uint64_t timeout_ms;   /* of a handshake, a pending one, an unanswered KILL */
+    uint64_t keepalive_ms; /* 0: off */
 };
 
 /* What a handshake message uses up; the caller wipes it. */
 struct sts2_fresh {
-    uint8_t ephemeral[32];          /* private key, of sts2_ephemeral; never twice */
-    uint64_t id;                    /* INITREQ: new, and synced to the state file */
+    uint8_t ephemeral[32]; /* private key, of sts2_ephemeral; never twice */
+    uint64_t id;           /* INITREQ: new, and synced to the state file */
 };
 
 enum sts2_step {
-    STS2_IDLE,              /* not started, or over */
-    STS2_WAIT_INITREQ,      /* slave: no session */
-    STS2_WAIT_INITACK,      /* master: no session */
+    STS2_IDLE,         /* not started, or over */
+    STS2_WAIT_INITREQ, /* slave: no session */
+    STS2_WAIT_INITACK, /* master: no session */
     STS2_ESTABLISHED,
-    STS2_CLOSING,           /* a KILL was asked for, or has come */
+    STS2_CLOSING, /* a KILL was asked for, or has come */
 };
 
 /* A handshake that a slave was asked for. */
 struct sts2_pending {
     enum { PENDING_NONE, PENDING_ASKED, PENDING_ANSWERED } state;
     uint64_t expires_ms;
-    struct noise noise;             /* asked: after message 1 */
-    uint8_t ephemeral[32];          /* asked: the master's */
-    struct link link;               /* asked: but for the two keys */
+    struct noise noise;    /* asked: after message 1 */
+    uint8_t ephemeral[32]; /* asked: the master's */
+    struct link link;      /* asked: but for the two keys */
 };
 
 /* A master's newest INITREQ. */
 struct sts2_attempt {
-    bool due;                       /* one more has to leave */
+    bool due; /* one more has to leave */
     bool made;
-    uint64_t resend_ms;             /* when the next is due; UINT64_MAX: not before this one left */
-    uint64_t wait_ms;               /* between the next two */
+    uint64_t resend_ms; /* when the next is due; UINT64_MAX: not before this one left */
+    uint64_t wait_ms;   /* between the next two */
     struct noise noise;
-    uint8_t ephemeral[32];          /* private */
+    uint8_t ephemeral[32]; /* private */
 };
 
 struct sts2 {
     struct sts2_use use;
     enum sts2_step step;
-    bool stopping;                  /* sts2_stop was called: no new session */
-    uint64_t expires_ms;            /* of WAIT_INITACK and CLOSING */
-    uint64_t quiet_ms;              /* ESTABLISHED: when silence has to be acted on */
-    unsigned questions;             /* RDYACKs without an answer; master */
+    bool stopping;       /* sts2_stop was called: no new session */
+    uint64_t expires_ms; /* of WAIT_INITACK and CLOSING */
+    uint64_t quiet_ms;   /* ESTABLISHED: when silence has to be acted on */
+    unsigned questions;  /* RDYACKs without an answer; master */
     bool rdyack_due;
-    bool junk_charged;              /* the last message was a handshake's, and came to nothing */
-    uint64_t handshakes_us;         /* the handshakes read so far are paid for at this time */
-    struct tally tally;             /* of this session or, when it is over, the last one */
+    bool junk_charged;      /* the last message was a handshake's, and came to nothing */
+    uint64_t handshakes_us; /* the handshakes read so far are paid for at this time */
+    struct tally tally;     /* of this session or, when it is over, the last one */
     struct link link;
     struct sts2_attempt attempt;
     struct sts2_pending pending[STS2_PENDING_MAX];

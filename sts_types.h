@@ -71,11 +71,11 @@ enum sts_drop {
  * it, whatever else it is. */
 struct sts_news {
     enum sts_event event;
-    bool began;             /* a session began with it; before the event */
-    bool replaced;          /* ... and ended another one, of this key or another */
-    uint64_t lost;          /* messages of the other end that are missing before it */
-    struct bytes text;      /* with STS_EV_TEXT: a view into the payload */
-    enum sts_drop why;      /* with STS_EV_DROPPED */
+    bool began;        /* a session began with it; before the event */
+    bool replaced;     /* ... and ended another one, of this key or another */
+    uint64_t lost;     /* messages of the other end that are missing before it */
+    struct bytes text; /* with STS_EV_TEXT: a view into the payload */
+    enum sts_drop why; /* with STS_EV_DROPPED */
 };
 
 #endif

@@ -10,12 +10,12 @@
 
 struct tally {
     uint64_t sent;
-    uint64_t taken, written;    /* written out, of those taken */
-    uint64_t stale;             /* taken in earlier sessions, and not written out yet */
-    uint64_t lost;              /* transport messages missing before one that was taken */
-    unsigned kills;             /* KILLs that we sent */
-    uint64_t said_received;     /* in the last of them; `sent` is final with the first */
-    bool peer_killed;           /* a KILL came in, the last one saying: */
+    uint64_t taken, written; /* written out, of those taken */
+    uint64_t stale;          /* taken in earlier sessions, and not written out yet */
+    uint64_t lost;           /* transport messages missing before one that was taken */
+    unsigned kills;          /* KILLs that we sent */
+    uint64_t said_received;  /* in the last of them; `sent` is final with the first */
+    bool peer_killed;        /* a KILL came in, the last one saying: */
     uint64_t peer_sent, peer_received;
 };
 

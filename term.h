@@ -13,13 +13,13 @@
 
 struct term {
     bool in_use;
-    int out;                /* where the line is shown: standard output, or standard error */
-    bool raw;               /* the line is ours to edit: between term_raw and term_cooked */
-    bool shown;             /* the prompt stands on the terminal */
-    bool log_shown;         /* so do log lines */
-    struct termios cooked;  /* as it was found */
-    struct log *log;        /* its `erase` and `written` are kept up to date */
-    struct line line;       /* of a script too */
+    int out;               /* where the line is shown: standard output, or standard error */
+    bool raw;              /* the line is ours to edit: between term_raw and term_cooked */
+    bool shown;            /* the prompt stands on the terminal */
+    bool log_shown;        /* so do log lines */
+    struct termios cooked; /* as it was found */
+    struct log *log;       /* its `erase` and `written` are kept up to date */
+    struct line line;      /* of a script too */
 };
 
 /* Looks at standard input, output and error; changes nothing yet. `log` is kept by reference. */

@@ -21,7 +21,7 @@
 #endif
 
 static const char version_text[] =
-    "sts " STS_VERSION " (MQTT 3.1 and 3.1.1" STS_VERSION_SEED STS_VERSION_RESOLVER
-    STS_VERSION_SANDBOX ")\n";
+    "sts " STS_VERSION
+    " (MQTT 3.1 and 3.1.1" STS_VERSION_SEED STS_VERSION_RESOLVER STS_VERSION_SANDBOX ")\n";
 
 #endif

@@ -42,16 +42,16 @@ static uint64_t now;
 
 static struct {
     int listener, fd;
-    bool stalled;           /* reads nothing */
-    bool careless;          /* does not mind that the client has gone */
+    bool stalled;  /* reads nothing */
+    bool careless; /* does not mind that the client has gone */
     uint16_t port;
-    size_t pos, len;        /* of got: taken apart up to pos */
+    size_t pos, len; /* of got: taken apart up to pos */
     uint8_t got[GOT_BYTES];
 } broker;
 
 static struct {
-    size_t write_most, read_most;   /* bytes that one call moves; 0: all */
-    int write_error;        /* what every write fails with; 0: none */
+    size_t write_most, read_most; /* bytes that one call moves; 0: all */
+    int write_error;              /* what every write fails with; 0: none */
     unsigned writes;
 } net;
 
@@ -162,8 +162,7 @@ static inline void send_bytes(const void *bytes, size_t len)
     assert_true(n == (ssize_t)len || broker.careless);
 }
 
-#define SEND(...) \
-    send_bytes((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
+#define SEND(...) send_bytes((const uint8_t[]){__VA_ARGS__}, sizeof((const uint8_t[]){__VA_ARGS__}))
 
 static inline void send_ack(uint8_t first, uint16_t id)
 {

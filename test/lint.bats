@@ -54,6 +54,13 @@ END
     finds_nothing clang-tidy
 }
 
+@test "clang-format" {
+    cp .clang-format "$DIR"
+    printf 'int  bad( void );\n' >"$DIR/bad.c"
+    finds clang-format clang-format-violations "$DIR/bad.c"
+    finds_nothing clang-format
+}
+
 @test "cppcheck" {
     cat >"$DIR/bad.c" <<'END'
 int bad(int i);

@@ -185,7 +185,7 @@ static void acknowledgements_out_of_order(void **state)
     for (int i = CLIENT_FLIGHTS_MAX - 1; i > 0; i--)
         send_ack(0x40, ids[(i * 37) % CLIENT_FLIGHTS_MAX]);
     expect_quiet();
-    assert_false(client_room(&c, 3, 9, 1));     /* the oldest is still there */
+    assert_false(client_room(&c, 3, 9, 1)); /* the oldest is still there */
     send_ack(0x40, ids[0]);
     expect_quiet();
     assert_true(client_settled(&c));
@@ -205,7 +205,7 @@ static void packet_ids_are_never_0_nor_in_use(void **state)
     send_ack(0x40, 1);
     expect_quiet();
     c.next_packet_id = 0xffff;
-    publish(1, 'x', 1);     /* 1 keeps its place behind 0xfffe, so it is not free yet */
+    publish(1, 'x', 1); /* 1 keeps its place behind 0xfffe, so it is not free yet */
     assert_int_equal(expect_publish(0x32), 3);
 }
 
@@ -232,7 +232,7 @@ static void flights_after_a_loss(void **state)
         const char *name;
         uint8_t qos;
         bool pubrec, session;
-        uint8_t again;          /* first byte of what comes again */
+        uint8_t again; /* first byte of what comes again */
     } cases[] = {
         {"QoS 1, session there", 1, false, true, 0x3a},
         {"QoS 1, session gone", 1, false, false, 0x3a},
@@ -387,8 +387,8 @@ static void the_largest_fits_beside_small_ones_only(void **state)
     expect_quiet();
     send_ack(0x40, small);
     expect_quiet();
-    assert_int_equal(client_publish(&c, &payload, bytes_of("top"), PAYLOAD_MAX_BYTES, 1, false,
-                                    now), 0);
+    assert_int_equal(
+        client_publish(&c, &payload, bytes_of("top"), PAYLOAD_MAX_BYTES, 1, false, now), 0);
     memset(wr_claim(&payload, 3), 's', 3);
     client_abandon(&c);
     publish(1, 'z', PAYLOAD_MAX_BYTES);
@@ -449,7 +449,7 @@ static void what_is_queued_meanwhile_waits(void **state)
         c.ping_wanted = true;
         net.write_most = cut;
         client_io(&c, 0, now);
-        send_ack(0x50, 999);    /* PUBREL comes of it */
+        send_ack(0x50, 999); /* PUBREL comes of it */
         send_publish(0x02, 2, 'y', 1);
         expect_event(CLIENT_EV_MESSAGE);
         client_taken(&c);
@@ -515,14 +515,14 @@ static void ping_after_silence_of_either_side(void **state)
     SEND(0xd0, 0);
     expect_quiet();
     now += 20 * S;
-    publish(0, 'x', 1);     /* sent, but nothing received */
+    publish(0, 'x', 1); /* sent, but nothing received */
     (void)expect_publish(0x30);
     at(now + (KEEPALIVE_S - 20) * S);
     (void)expect_packet(0xc0);
     SEND(0xd0, 0);
     expect_quiet();
     now += 20 * S;
-    send_publish(0x00, 0, 'x', 1);      /* received, but nothing sent */
+    send_publish(0x00, 0, 'x', 1); /* received, but nothing sent */
     expect_message('x', 1);
     at(now + (KEEPALIVE_S - 20) * S);
     (void)expect_packet(0xc0);
@@ -590,7 +590,7 @@ static void only_the_right_pingresp_confirms(void **state)
     assert_false(client_settled(&c));
     client_confirm(&c);
     (void)expect_packet(0xc0);
-    publish(0, 'y', 1);     /* behind it */
+    publish(0, 'y', 1); /* behind it */
     (void)expect_publish(0x30);
     SEND(0xd0, 0);
     expect_quiet();
@@ -651,7 +651,7 @@ static void a_paused_connection_lives_on(void **state)
     now += 59 * S;
     client_pause(&c, false, now);
     client_taken(&c);
-    client_next(&c, &event, now);       /* before anything is read: nobody is dead */
+    client_next(&c, &event, now); /* before anything is read: nobody is dead */
     assert_int_equal(event.type, CLIENT_EV_MESSAGE);
     client_taken(&c);
     expect_quiet();
@@ -701,7 +701,7 @@ static void each_step_has_its_limit(void **state)
     static const struct {
         const char *name;
         bool subscribe, connack;
-        uint8_t qos;            /* of a PUBLISH; 3: none */
+        uint8_t qos; /* of a PUBLISH; 3: none */
         int err;
     } cases[] = {
         {"CONNACK", true, false, 3, CLIENT_ERR_NO_CONNACK},
@@ -724,7 +724,7 @@ static void each_step_has_its_limit(void **state)
         expect_quiet();
         assert_true(client_deadline(&c) == now + TIMEOUT_S * S);
         now += TIMEOUT_S * S - 1;
-        if (cases[i].qos < 3)       /* an answer to nothing brings nothing forward */
+        if (cases[i].qos < 3) /* an answer to nothing brings nothing forward */
             SEND(0x70, 2, 0xf0, 0xf0);
         expect_quiet();
         now++;
@@ -777,7 +777,7 @@ static void closing_waits_for_the_broker_and_not_long(void **state)
     client_disconnect(&c, now);
     (void)expect_packet(0xe0);
     assert_true(client_deadline(&c) == now + CLIENT_LINGER_MS);
-    send_publish(0x00, 0, 'x', 1);      /* nobody's */
+    send_publish(0x00, 0, 'x', 1); /* nobody's */
     now += CLIENT_LINGER_MS - 1;
     expect_quiet();
     now++;
@@ -878,14 +878,14 @@ static void an_earlier_session_is_forgotten_first(void **state)
     start((struct client_use){.early = true, .forget = true, .give_up_ms = UINT64_MAX});
     publish(2, 'x', 5);
     struct packet packet = expect_packet(0x10);
-    assert_int_equal(packet.body[7], 0x02);     /* clean session, and no will */
-    expect_no_packet();                         /* what is to be sent is not for this connection */
+    assert_int_equal(packet.body[7], 0x02); /* clean session, and no will */
+    expect_no_packet();                     /* what is to be sent is not for this connection */
     send_connack(false);
     expect_quiet();
     (void)expect_packet(0xe0);
     broker_close();
     packet = expect_packet(0x10);
-    assert_int_equal(packet.body[7], 0x04);     /* a session that is kept, and the will */
+    assert_int_equal(packet.body[7], 0x04); /* a session that is kept, and the will */
     (void)expect_publish(0x34);
     send_connack(false);
     expect_event(CLIENT_EV_CONNECTED);
@@ -934,8 +934,8 @@ static void what_a_loss_leads_to(void **state)
     static const struct {
         const char *name;
         uint64_t give_up_ms;
-        uint8_t connack;        /* of the second connection */
-        bool lost_again;        /* the second failure is not the end */
+        uint8_t connack; /* of the second connection */
+        bool lost_again; /* the second failure is not the end */
     } cases[] = {
         {"no second try", 0, 0, false},
         {"unavailable for now", UINT64_MAX, 3, true},
@@ -989,7 +989,7 @@ static void the_wait_doubles_up_to_a_minute(void **state)
         }
         bound = bound * 2 < CLIENT_BACKOFF_MAX_MS ? bound * 2 : CLIENT_BACKOFF_MAX_MS;
     }
-    assert_true(highest - lowest > CLIENT_BACKOFF_MAX_MS / 4);      /* jitter there is */
+    assert_true(highest - lowest > CLIENT_BACKOFF_MAX_MS / 4); /* jitter there is */
     broker_listen();
 }
 
@@ -1077,8 +1077,8 @@ static void something_is_always_ahead(void **state)
     (void)state;
     broker.careless = true;
     for (int run = 0; run < 100; run++) {
-        start((struct client_use){.subscribe = run % 2, .early = run % 3 == 0,
-                                  .give_up_ms = run % 5 ? 60 * S : 0});
+        start((struct client_use){
+            .subscribe = run % 2, .early = run % 3 == 0, .give_up_ms = run % 5 ? 60 * S : 0});
         for (int i = 0; i < 600; i++) {
             for (int k = 0; k < 50; k++) {
                 client_next(&c, &event, now);

@@ -46,8 +46,8 @@ static void qos2_is_delivered_once(void **state)
 {
     static const struct {
         const char *name;
-        bool lose, session, release;    /* between the first PUBLISH and the one with DUP */
-        bool again;                     /* the second is a message of its own */
+        bool lose, session, release; /* between the first PUBLISH and the one with DUP */
+        bool again;                  /* the second is a message of its own */
     } cases[] = {
         {"again on the same connection", false, false, false, false},
         {"again after a loss", true, true, false, false},
@@ -308,7 +308,7 @@ static void packets_come_in_one_read_or_many(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
         begin_stream(sizes[i]);
         send_bytes(stream, len);
-        if (sizes[i] > 0 && sizes[i] < 8)   /* more rounds than next_in has */
+        if (sizes[i] > 0 && sizes[i] < 8) /* more rounds than next_in has */
             for (size_t n = 0; n < len / sizes[i] + 8 && c.rx_len < sizeof c.rx; n++)
                 turn(0);
         expect_stream();
@@ -321,7 +321,7 @@ static void packets_are_cut_anywhere(void **state)
     const size_t len = make_stream();
 
     (void)state;
-    for (size_t cut = 1; cut < len; cut += cut > 500 && cut < len - 60 ? 1009 : 1) {
+    for (size_t cut = 1; cut<len; cut += cut> 500 && cut < len - 60 ? 1009 : 1) {
         begin_stream(0);
         send_bytes(stream, cut);
         for (int i = 0; i < 3; i++)
@@ -353,8 +353,8 @@ static void oversize_packets_pass(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        const size_t len =
-            make_publish(stream, cases[i].flags, cases[i].topic_len, 77, 'x', cases[i].len);
+        const size_t len = make_publish(stream, cases[i].flags, cases[i].topic_len, 77, 'x',
+                                        cases[i].len);
         print_message("%s\n", cases[i].name);
         start_receiver();
         send_bytes(stream, len);
@@ -365,7 +365,7 @@ static void oversize_packets_pass(void **state)
         client_release(&c);
         if (cases[i].ack)
             assert_int_equal(expect_ack(cases[i].ack), 77);
-        if (cases[i].ack == 0x50) {     /* again, with DUP: skipped, but not reported again */
+        if (cases[i].ack == 0x50) { /* again, with DUP: skipped, but not reported again */
             stream[0] |= 0x08;
             send_bytes(stream, len);
             expect_quiet();

@@ -123,7 +123,7 @@ static void key_names(void **state)
     CONF_KEYS(CHECK_NAME)
 #undef CHECK_NAME
     assert_non_null(conf_key_name(CONF_KEYS_COUNT));
-    assert_non_null(conf_key_name((enum conf_key)-1));
+    assert_non_null(conf_key_name((enum conf_key) - 1));
 }
 
 /* ---- each kind of value ---- */
@@ -299,7 +299,9 @@ static void every_key(void **state)
 #define KEY_NAME(id, name) name,
         CONF_KEYS(KEY_NAME)
 #undef KEY_NAME
-        "url", "host", "cipher",
+            "url",
+        "host",
+        "cipher",
     };
     char text[512], expected[512];
 
@@ -323,13 +325,13 @@ static void every_key(void **state)
 
 static void longest_values(void **state)
 {
-    static const char *const keys[] = {"ip", "username", "password", "clientid", "subtop",
-                                       "pubtop", "will_topic", "will_msg", "key", "peers", "state",
-                                       "out", "spool"};
+    static const char *const keys[] = {"ip",     "username",   "password", "clientid", "subtop",
+                                       "pubtop", "will_topic", "will_msg", "key",      "peers",
+                                       "state",  "out",        "spool"};
     const struct conf_value *const values_of[] = {
-        &conf.host, &conf.username, &conf.password, &conf.clientid, &conf.subtop[0],
-        &conf.pubtop, &conf.will_topic, &conf.will_msg, &conf.key, &conf.peers, &conf.state,
-        &conf.out, &conf.spool};
+        &conf.host,   &conf.username,   &conf.password, &conf.clientid, &conf.subtop[0],
+        &conf.pubtop, &conf.will_topic, &conf.will_msg, &conf.key,      &conf.peers,
+        &conf.state,  &conf.out,        &conf.spool};
     char value[CONF_VALUE_MAX_CHARS + 1], text[512];
 
     (void)state;
@@ -351,13 +353,13 @@ static void given_twice(void **state)
     static const struct {
         const char *key, *value;
     } cases[] = {
-        {"mqtt_version", "3"}, {"ip", "a"},        {"port", "1"},          {"username", "a"},
-        {"password", "a"},     {"clientid", "a"},  {"pubtop", "a"},        {"sts_mode", "nosec"},
-        {"aes", "null"},       {"qos", "1"},       {"retain", "0"},        {"keepalive", "1"},
-        {"clean_session", "1"}, {"will_topic", "a"}, {"will_msg", "a"},    {"will_qos", "1"},
-        {"will_retain", "1"},  {"timeout", "9"},   {"url", "a"},           {"host", "a"},
-        {"cipher", "null"},    {"key", "a"},       {"peer", KEY},          {"peers", "a"},
-        {"psk", KEY},          {"state", "a"},     {"out", "a"},           {"spool", "a"},
+        {"mqtt_version", "3"},  {"ip", "a"},         {"port", "1"},     {"username", "a"},
+        {"password", "a"},      {"clientid", "a"},   {"pubtop", "a"},   {"sts_mode", "nosec"},
+        {"aes", "null"},        {"qos", "1"},        {"retain", "0"},   {"keepalive", "1"},
+        {"clean_session", "1"}, {"will_topic", "a"}, {"will_msg", "a"}, {"will_qos", "1"},
+        {"will_retain", "1"},   {"timeout", "9"},    {"url", "a"},      {"host", "a"},
+        {"cipher", "null"},     {"key", "a"},        {"peer", KEY},     {"peers", "a"},
+        {"psk", KEY},           {"state", "a"},      {"out", "a"},      {"spool", "a"},
         {"spool_max", "1024"},
     };
     char text[256], expected[256];
@@ -385,7 +387,8 @@ static void several_subtops(void **state)
 {
     (void)state;
     assert_string_equal(message("subtop=a\nsubtop=b/#\nsubtop=+\nsubtop=d\nsubtop=e\nsubtop=f\n"
-                                "subtop=g\nsubtop=h"), "");
+                                "subtop=g\nsubtop=h"),
+                        "");
     assert_int_equal(conf.subtop_count, CONF_SUBTOPS_MAX);
     assert_string_equal(conf.subtop[0].text, "a");
     assert_string_equal(conf.subtop[1].text, "b/#");
@@ -512,7 +515,8 @@ static void zero_bytes(void **state)
     static const char at_the_end[] = "username=ab\0";
     static const char in_key[] = "user\0name=ab";
     static const char in_comment[] = "# a\0b\nqos=2 # \0";
-    static const char utf16[] = "\xff\xfeq\0o\0s\0=\0" "2\0";
+    static const char utf16[] = "\xff\xfeq\0o\0s\0=\0"
+                                "2\0";
 
     (void)state;
     assert_int_equal(parse_bytes(in_value, sizeof in_value - 1), -1);
@@ -608,8 +612,8 @@ static void keys_are_decoded(void **state)
 static void messages_fit(void **state)
 {
     static const char *const lines[] = {
-        "port=%0200d", "subtop=%0110d#", "sts_mode=%0120d", "mqtt_version=%0100d", "%0200d=1",
-        "will_topic=%0110d#", "clean_session=\x01%0120d",
+        "port=%0200d", "subtop=%0110d#",     "sts_mode=%0120d",          "mqtt_version=%0100d",
+        "%0200d=1",    "will_topic=%0110d#", "clean_session=\x01%0120d",
     };
     char name[1000], text[512];
 
@@ -708,8 +712,7 @@ static void override_subtops(void **state)
         (void)snprintf(option, sizeof option, "subtop=%u", i);
         assert_string_equal(option_message(option), "");
     }
-    assert_string_equal(option_message("subtop=z"),
-                        "-o subtop=z: there are more than 8 of them");
+    assert_string_equal(option_message("subtop=z"), "-o subtop=z: there are more than 8 of them");
     assert_int_equal(conf.subtop_count, CONF_SUBTOPS_MAX);
 }
 
@@ -767,8 +770,7 @@ static void finish_rules(void **state)
         {SESSION("slave", "ecb") "subtop=s\nclean_session=0",
          FILE_NAME ": line 6: clean_session: 0 needs a clientid"},
         {PUSH "aes=cbc", FILE_NAME ": line 6: aes: push and collect take only chachapoly"},
-        {COLLECT "cipher=ecb",
-         FILE_NAME ": line 7: cipher: push and collect take only chachapoly"},
+        {COLLECT "cipher=ecb", FILE_NAME ": line 7: cipher: push and collect take only chachapoly"},
 #endif
         {PUSH "aes=null", FILE_NAME ": line 6: aes: push and collect take only chachapoly"},
         {"ip=a\nsts_mode=slave\naes=chachapoly\nsubtop=s",
@@ -789,13 +791,13 @@ static void finish_rules(void **state)
         {MASTER "peer=" KEY "\nclean_session=0",
          FILE_NAME ": line 8: clean_session: 0 needs a clientid"},
         {MASTER, FILE_NAME ": line 2: sts_mode: master and push need a peer: the public key of the "
-                 "other end"},
+                           "other end"},
         {MASTER "peers=f", FILE_NAME ": line 7: peers: master and push have one other end: peer"},
         {SLAVE "peer=" KEY, ""},
         {SLAVE "peer=" KEY "\npsk=" KEY, ""},
         {SLAVE "peers=f", ""},
         {SLAVE, FILE_NAME ": line 2: sts_mode: slave needs a peer (the public key of the master) "
-                "or peers"},
+                          "or peers"},
         {SLAVE "peers=f\npeer=" KEY,
          FILE_NAME ": line 7: peers: a slave takes peer or peers, not both"},
         {SLAVE "peers=f\npsk=" KEY,
@@ -805,8 +807,7 @@ static void finish_rules(void **state)
         {SLAVE "peers=f\nspool=f", FILE_NAME ": line 8: spool: goes with push only"},
         {MASTER "peer=" KEY "\nout=f", FILE_NAME ": line 8: out: goes with collect only"},
         {MASTER "peer=" KEY "\nspool=f", FILE_NAME ": line 8: spool: goes with push only"},
-        {MASTER "peer=" KEY "\nspool_max=1024",
-         FILE_NAME ": line 8: spool_max: needs a spool"},
+        {MASTER "peer=" KEY "\nspool_max=1024", FILE_NAME ": line 8: spool_max: needs a spool"},
         {SESSION("slave", "chachapoly") "subtop=s\npeer=" KEY,
          FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
         {PUSH, ""},
@@ -828,7 +829,7 @@ static void finish_rules(void **state)
          FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
         {"ip=a\nsts_mode=push\npubtop=p\nkey=f",
          FILE_NAME ": line 2: sts_mode: master and push need a peer: the public key of the other "
-         "end"},
+                   "end"},
         {COLLECT, ""},
         {COLLECT "subtop=$share/g/a/#\nsubtop=+/x\naes=chachapoly\nclean_session=1", ""},
         {COLLECT "clean_session=0", ""},
@@ -840,9 +841,9 @@ static void finish_rules(void **state)
         {COLLECT "pubtop=p", FILE_NAME ": line 7: pubtop: collect sends nothing"},
         {COLLECT "retain=1", FILE_NAME ": line 7: retain: collect sends nothing to be retained"},
         {COLLECT "peer=" KEY, FILE_NAME ": line 7: peer: collect takes peers: a file of all "
-                              "devices"},
+                                        "devices"},
         {COLLECT "psk=" KEY, FILE_NAME ": line 7: psk: goes with peer; a peers file has one a "
-                             "line"},
+                                       "line"},
         {"ip=a\nsts_mode=collect", FILE_NAME ": line 2: sts_mode: collect needs a subtop"},
         {"ip=a\nsts_mode=collect\nsubtop=s\npeers=f\nstate=f",
          FILE_NAME ": line 2: sts_mode: chachapoly needs a key: a file that sts -k makes"},
@@ -850,7 +851,7 @@ static void finish_rules(void **state)
          FILE_NAME ": line 2: sts_mode: collect needs peers: a file of all devices"},
         {"ip=a\nsts_mode=collect\nsubtop=s\nkey=f\npeers=f",
          FILE_NAME ": line 2: sts_mode: collect needs a state: the file that tells new pushes from "
-         "old ones"},
+                   "old ones"},
     };
 
     (void)state;
@@ -868,7 +869,8 @@ static void keys_without_chachapoly(void **state)
     static const char *const texts[] = {
         "ip=a\n",
 #if STS_SEED
-        SESSION("master", "cbc") "subtop=s\n", SESSION("slave", "ecb") "subtop=s\n",
+        SESSION("master", "cbc") "subtop=s\n",
+        SESSION("slave", "ecb") "subtop=s\n",
 #endif
     };
     char text[256], expected[256];
@@ -957,7 +959,7 @@ static const char full_sts2[] = "ip = broker.example.org\n"
 
 /* What a master does not have. */
 static const char full_push[] = PUSH "spool = /var/lib/sts/spool # bounded\n"
-                                "spool_max = 65536";
+                                     "spool_max = 65536";
 static const char full_collect[] = COLLECT "out\t= /srv/readings.json";
 
 static void a_full_file(void **state)
@@ -1037,14 +1039,17 @@ static void files_of_the_original(void **state)
     } cases[] = {
         {"mqtt_version  = 4\nip   = 192.0.2.1\nport = 1883\nusername = nosec\npassword = nosec\n"
          "subtop   = telemetry       \npubtop   = telemetry\nclientid = test_nosec\n"
-         "sts_mode = nosec\naes      = null\n", STS_NOSEC, STS_NULL},
+         "sts_mode = nosec\naes      = null\n",
+         STS_NOSEC, STS_NULL},
 #if STS_SEED
         {"mqtt_version  = 4\nip   = 192.0.2.1\nport = 1883\nusername = master\npassword = master\n"
          "subtop   = s2m\npubtop   = m2s\nclientid = test_master\nsts_mode = master\n"
-         "aes      = cbc\n", STS_MASTER, STS_CBC},
+         "aes      = cbc\n",
+         STS_MASTER, STS_CBC},
         {"url  = broker.example.org\nport = 1883\nusername = slave\npassword = slave\n"
          "subtop   = m2s\npubtop   = s2m\nclientid = test_slave\nsts_mode = slave\n"
-         "aes      = ecb\n", STS_SLAVE, STS_ECB},
+         "aes      = ecb\n",
+         STS_SLAVE, STS_ECB},
 #endif
     };
 
@@ -1066,7 +1071,7 @@ static void samples(void **state)
         enum sts_mode mode;
         enum sts_cipher cipher;
         const char *pubtop, *subtop;
-        const char *option;     /* that the comments in the file tell to give */
+        const char *option; /* that the comments in the file tell to give */
     } cases[] = {
         {"config/nosec", STS_NOSEC, STS_NULL, "sts/demo", "sts/demo", NULL},
 #if STS_SEED
@@ -1143,11 +1148,10 @@ static size_t mutate(char *text, size_t len, size_t size, uint32_t *seed)
  * message is harmless text. */
 static void check_sane(int result)
 {
-    const struct conf_value *const texts[] = {&conf.host, &conf.username, &conf.password,
-                                              &conf.clientid, &conf.pubtop, &conf.will_topic,
-                                              &conf.will_msg, &conf.key, &conf.peer,
-                                              &conf.peers, &conf.psk, &conf.state,
-                                              &conf.out, &conf.spool};
+    const struct conf_value *const texts[] = {
+        &conf.host,       &conf.username, &conf.password, &conf.clientid, &conf.pubtop,
+        &conf.will_topic, &conf.will_msg, &conf.key,      &conf.peer,     &conf.peers,
+        &conf.psk,        &conf.state,    &conf.out,      &conf.spool};
 
     assert_true(conf.peer.set <= conf.peer_key.set && conf.psk.set == conf.psk_bytes.set);
     for (size_t i = 0; i < COUNT(texts); i++) {

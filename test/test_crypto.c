@@ -16,8 +16,8 @@
 
 /* What the kernel does next; then it is itself again. */
 static int interruptions;
-static size_t most_at_once;     /* 0: as it likes */
-static int fail_after = -1;     /* calls; -1: never */
+static size_t most_at_once; /* 0: as it likes */
+static int fail_after = -1; /* calls; -1: never */
 
 ssize_t __real_getrandom(void *out, size_t len, unsigned flags);
 ssize_t __wrap_getrandom(void *out, size_t len, unsigned flags);
@@ -56,7 +56,7 @@ static void random_takes_every_byte(void **state)
     (void)state;
     for (size_t i = 0; i < ROWS(sizes); i++) {
         size_t len = sizes[i];
-        uint8_t seen[1002] = {0};   /* bits that were ever set, of a byte */
+        uint8_t seen[1002] = {0}; /* bits that were ever set, of a byte */
 
         /* 64 draws: a bit stays 0 by chance with 2^-64. */
         for (int draw = 0; draw < 64; draw++) {
@@ -132,8 +132,13 @@ static const struct {
     const char *bytes, *text;
 } base64_rows[] = {
     /* RFC 4648, 10. */
-    {"", ""}, {"f", "Zg=="}, {"fo", "Zm8="}, {"foo", "Zm9v"}, {"foob", "Zm9vYg=="},
-    {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+    {"", ""},
+    {"f", "Zg=="},
+    {"fo", "Zm8="},
+    {"foo", "Zm9v"},
+    {"foob", "Zm9vYg=="},
+    {"fooba", "Zm9vYmE="},
+    {"foobar", "Zm9vYmFy"},
     {"\xfb\xff\xbf", "+/+/"},
 };
 
@@ -156,7 +161,7 @@ static void base64_is_the_standards(void **state)
 
 /* ---- in the place of the arena's start ---- */
 
-static size_t arena_room = SIZE_MAX;    /* how much of it Mbed TLS gets */
+static size_t arena_room = SIZE_MAX; /* how much of it Mbed TLS gets */
 static const uint8_t *arena;
 
 void __real_mbedtls_memory_buffer_alloc_init(unsigned char *buf, size_t len);
@@ -203,16 +208,14 @@ static const uint8_t order_n[32] = {
 };
 static const struct crypto_point base_g = {
     {
-        0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac,
-        0x55, 0xa0, 0x62, 0x95, 0xce, 0x87, 0x0b, 0x07,
-        0x02, 0x9b, 0xfc, 0xdb, 0x2d, 0xce, 0x28, 0xd9,
-        0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98,
+        0x79, 0xbe, 0x66, 0x7e, 0xf9, 0xdc, 0xbb, 0xac, 0x55, 0xa0, 0x62,
+        0x95, 0xce, 0x87, 0x0b, 0x07, 0x02, 0x9b, 0xfc, 0xdb, 0x2d, 0xce,
+        0x28, 0xd9, 0x59, 0xf2, 0x81, 0x5b, 0x16, 0xf8, 0x17, 0x98,
     },
     {
-        0x48, 0x3a, 0xda, 0x77, 0x26, 0xa3, 0xc4, 0x65,
-        0x5d, 0xa4, 0xfb, 0xfc, 0x0e, 0x11, 0x08, 0xa8,
-        0xfd, 0x17, 0xb4, 0x48, 0xa6, 0x85, 0x54, 0x19,
-        0x9c, 0x47, 0xd0, 0x8f, 0xfb, 0x10, 0xd4, 0xb8,
+        0x48, 0x3a, 0xda, 0x77, 0x26, 0xa3, 0xc4, 0x65, 0x5d, 0xa4, 0xfb,
+        0xfc, 0x0e, 0x11, 0x08, 0xa8, 0xfd, 0x17, 0xb4, 0x48, 0xa6, 0x85,
+        0x54, 0x19, 0x9c, 0x47, 0xd0, 0x8f, 0xfb, 0x10, 0xd4, 0xb8,
     },
 };
 /* The point of the curve with x = 1, and x + p: the same point to a sloppy reader. 1 + 7 = 8 has a
@@ -269,11 +272,11 @@ static void private_keys_out_of_range_are_refused(void **state)
         const uint8_t *base;
         int add, expected;
     } rows[] = {
-        {(const uint8_t[32]){0}, 0, CRYPTO_ERR_POINT},  /* 0 */
-        {(const uint8_t[32]){0}, 1, 0},                 /* 1: the base point */
-        {order_n, -1, 0},                               /* n - 1 */
-        {order_n, 0, CRYPTO_ERR_POINT},                 /* n */
-        {order_n, 1, CRYPTO_ERR_POINT},                 /* n + 1 */
+        {(const uint8_t[32]){0}, 0, CRYPTO_ERR_POINT}, /* 0 */
+        {(const uint8_t[32]){0}, 1, 0},                /* 1: the base point */
+        {order_n, -1, 0},                              /* n - 1 */
+        {order_n, 0, CRYPTO_ERR_POINT},                /* n */
+        {order_n, 1, CRYPTO_ERR_POINT},                /* n + 1 */
         {field_p, 0, CRYPTO_ERR_POINT},
     };
 
@@ -289,7 +292,7 @@ static void private_keys_out_of_range_are_refused(void **state)
         assert_int_equal(crypto_secp256k1_shared(secret, private_key, &base_g), rows[i].expected);
         assert_int_equal(all_zero(&got, sizeof got), rows[i].expected != 0);
         assert_int_equal(all_zero(secret, sizeof secret), rows[i].expected != 0);
-        if (rows[i].expected == 0)      /* 1 and n - 1: G and -G have the same x */
+        if (rows[i].expected == 0) /* 1 and n - 1: G and -G have the same x */
             assert_memory_equal(got.x, base_g.x, 32);
     }
 }
@@ -307,7 +310,7 @@ static void points_off_the_curve_are_refused(void **state)
         {base_g.x, bad_y, CRYPTO_ERR_POINT},
         {bad_x, base_g.y, CRYPTO_ERR_POINT},
         {base_g.y, base_g.x, CRYPTO_ERR_POINT},
-        {zero, zero, CRYPTO_ERR_POINT},         /* how infinity might be written */
+        {zero, zero, CRYPTO_ERR_POINT}, /* how infinity might be written */
         {zero, one, CRYPTO_ERR_POINT},
         {one_plus_p, y_of_1, CRYPTO_ERR_POINT}, /* on the curve only mod p */
         {field_p, base_g.y, CRYPTO_ERR_POINT},
@@ -401,8 +404,9 @@ static void without_randomness_no_keys(void **state)
     /* Not one draw for all: a key takes one and its multiplication is blinded with others. */
     assert_true(failures >= 3);
     fail_after = 0;
-    assert_int_equal(crypto_secp256k1_public(vector_points[0].private_key,
-                                             &(struct crypto_point){{0}, {0}}), CRYPTO_ERR_RANDOM);
+    assert_int_equal(
+        crypto_secp256k1_public(vector_points[0].private_key, &(struct crypto_point){{0}, {0}}),
+        CRYPTO_ERR_RANDOM);
 }
 
 /* ---- the arena ---- */
@@ -430,14 +434,14 @@ static int handshake_in(size_t room)
 
 static void any_short_arena_is_an_error_and_no_more(void **state)
 {
-    size_t need = 0;    /* one byte more than the largest arena that was short */
+    size_t need = 0; /* one byte more than the largest arena that was short */
 
     (void)state;
     for (size_t room = 0; room <= CRYPTO_ARENA_BYTES; room += 8)
         if (handshake_in(room) == CRYPTO_ERR_ARENA)
             need = room + 8;
     print_message("# the arena needs %zu of its %d bytes\n", need, CRYPTO_ARENA_BYTES);
-    assert_true(need > 1024);   /* else this measured something else */
+    assert_true(need > 1024); /* else this measured something else */
     assert_true(need <= CRYPTO_ARENA_BYTES - CRYPTO_ARENA_BYTES / 10);
 }
 

@@ -94,14 +94,8 @@ static void odd_formats(void **state)
     static const struct {
         const char *format, *expected;
     } cases[] = {
-        {"%", "%"},
-        {"a%", "a%"},
-        {"%q %05q", "%q %05q"},
-        {"%-", "%-"},
-        {"%l", "%l"},
-        {"%ll", "%ll"},
-        {"%.5", "%.5"},
-        {"%%d", "%d"},
+        {"%", "%"},   {"a%", "a%"},   {"%q %05q", "%q %05q"}, {"%-", "%-"},
+        {"%l", "%l"}, {"%ll", "%ll"}, {"%.5", "%.5"},         {"%%d", "%d"},
     };
 
     (void)state;

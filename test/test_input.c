@@ -224,7 +224,7 @@ static void full_room_is_left_alone(void **state)
     assert_int_equal(input_read(&in), 0);
     assert_false(input_too_long(&in, &message));
     take();
-    assert_false(input_too_long(&in, &message));    /* four bytes of room are to be had */
+    assert_false(input_too_long(&in, &message)); /* four bytes of room are to be had */
     assert_true(input_wants(&in));
     assert_int_equal(input_read(&in), 0);
     assert_int_equal(source.left, sizeof text - ROOM - 4);
@@ -238,11 +238,11 @@ static void unfinished(void **state)
     in.lines = true;
     feed("one\ntwo", 7, 0);
     assert_int_equal(input_read(&in), 0);
-    assert_int_equal(input_unfinished(&in), 0);     /* a whole one is first */
+    assert_int_equal(input_unfinished(&in), 0); /* a whole one is first */
     take();
     assert_int_equal(input_unfinished(&in), 3);
     assert_false(input_done(&in));
-    assert_int_equal(input_read(&in), 0);           /* the end of the file is the end of the line */
+    assert_int_equal(input_read(&in), 0); /* the end of the file is the end of the line */
     assert_int_equal(input_unfinished(&in), 0);
     take();
     assert_true(input_done(&in));

@@ -87,8 +87,7 @@ static void pieces_make_the_same_text(void **state)
         for (size_t len = 0; len <= sizeof from; len += len < 8 ? 1 : 73)
             for (size_t room = 0; room <= 64; room++) {
                 const struct bytes bytes = {from, len};
-                const size_t whole_len =
-                    at_once(whole, sizeof whole, (enum json_form)form, bytes);
+                const size_t whole_len = at_once(whole, sizeof whole, (enum json_form)form, bytes);
                 size_t pieces_len = 0, offset = 0;
                 bool all = false;
 

@@ -49,11 +49,11 @@ static void no_keys(void **state)
     static const char *const texts[] = {
         "",
         "=",
-        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",      /* no padding */
-        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=",     /* another text of the same bytes */
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",  /* no padding */
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9=", /* another text of the same bytes */
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+=",
-        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==",     /* 31 bytes */
-        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g",     /* 33 bytes */
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHg==", /* 31 bytes */
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g", /* 33 bytes */
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwd\nHh8=",
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8\n",
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdH\nh8",
@@ -62,7 +62,7 @@ static void no_keys(void **state)
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8= ",
         "=AECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8A",
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdH=8=",
-        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdH-8=",     /* of base64url */
+        "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdH-8=", /* of base64url */
         "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdH_8=",
     };
     uint8_t key[32];

@@ -76,7 +76,10 @@ static void keys_edit_the_line(void **state)
         {"left stops at the begin", "a" LEFT LEFT LEFT "b", "ba", 1},
         {"left over a whole character", "\xe2\x82\xac" LEFT "a", "a\xe2\x82\xac", 1},
         {"right", "ab" LEFT LEFT RIGHT "-", "a-b", 2},
-        {"right over a whole character", "\xe2\x82\xac" LEFT RIGHT "a", "\xe2\x82\xac" "a", 4},
+        {"right over a whole character", "\xe2\x82\xac" LEFT RIGHT "a",
+         "\xe2\x82\xac"
+         "a",
+         4},
         {"right stops at the end", "ab" RIGHT RIGHT "c", "abc", 3},
         {"home and end", "bc" HOME "a" END "d", "abcd", 4},
         {"home and end, SS3", "bc\033OHa\033OFd", "abcd", 4},
@@ -84,7 +87,10 @@ static void keys_edit_the_line(void **state)
         {"home and end, rxvt", "bc\033[7~a\033[8~d", "abcd", 4},
         {"home and end, ^A ^E", "bc\001a\005d", "abcd", 4},
         {"delete", "abc" LEFT LEFT "\033[3~", "ac", 1},
-        {"delete takes a whole character", "a\xc3\xa9" "b" HOME RIGHT "\033[3~", "ab", 1},
+        {"delete takes a whole character",
+         "a\xc3\xa9"
+         "b" HOME RIGHT "\033[3~",
+         "ab", 1},
         {"delete at the end", "ab\033[3~", "ab", 2},
         {"^U erases to the begin", "abc" LEFT "\025", "c", 0},
         {"^K erases to the end", "abc" LEFT LEFT "\013", "a", 1},
@@ -95,14 +101,35 @@ static void keys_edit_the_line(void **state)
         {"^D on a line with text", "ab" LEFT "\004", "ab", 1},
         {"UTF-8 of two, three and four bytes", "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80",
          "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9},
-        {"a continuation byte alone", "a\x80" "b", "ab", 2},
-        {"a character cut short by another", "\xe2\x82" "b", "b", 1},
+        {"a continuation byte alone",
+         "a\x80"
+         "b",
+         "ab", 2},
+        {"a character cut short by another",
+         "\xe2\x82"
+         "b",
+         "b", 1},
         {"a character cut short by a key", "\xe2\x82\001b", "b", 1},
-        {"the rest of a character after a key", "\xe2" LEFT "\x82\xac" "b", "b", 1},
-        {"an overlong character", "\xc0\xaf" "b", "b", 1},
-        {"a surrogate", "\xed\xa0\x80" "b", "b", 1},
-        {"a C1 control", "\xc2\x9b" "b", "b", 1},
-        {"bytes that begin nothing", "\xff\xbf\xbf\xbf" "b", "b", 1},
+        {"the rest of a character after a key",
+         "\xe2" LEFT "\x82\xac"
+         "b",
+         "b", 1},
+        {"an overlong character",
+         "\xc0\xaf"
+         "b",
+         "b", 1},
+        {"a surrogate",
+         "\xed\xa0\x80"
+         "b",
+         "b", 1},
+        {"a C1 control",
+         "\xc2\x9b"
+         "b",
+         "b", 1},
+        {"bytes that begin nothing",
+         "\xff\xbf\xbf\xbf"
+         "b",
+         "b", 1},
         {"tab and other controls", "a\t\002\006\016\032\034\037b", "ab", 2},
         {"an unknown sequence", "a\033[99zb", "ab", 2},
         {"an unknown number", "a\033[5~b", "ab", 2},
@@ -115,7 +142,10 @@ static void keys_edit_the_line(void **state)
         {"ESC and a letter", "a\033xb", "ab", 2},
         {"ESC twice, then a key", "ab\033\033[Dc", "acb", 2},
         {"a control character ends a sequence", "ab\033[1\177c", "ac", 2},
-        {"UTF-8 in a sequence", "a\033[\xc3\xa9" "b", "ab", 2},
+        {"UTF-8 in a sequence",
+         "a\033[\xc3\xa9"
+         "b",
+         "ab", 2},
     };
     struct line line;
 
@@ -325,8 +355,7 @@ static void draw_shows_line_and_cursor(void **state)
         {"a narrow character of two bytes", 80, "\xc3\xa9x" LEFT,
          "\r> \xc3\xa9x" ERASE_REST "\r\033[3C"},
         {"a wide character", 80, "\xe4\xb8\xadx" LEFT, "\r> \xe4\xb8\xadx" ERASE_REST "\r\033[4C"},
-        {"an emoji", 80, "\xf0\x9f\x98\x80x" LEFT,
-         "\r> \xf0\x9f\x98\x80x" ERASE_REST "\r\033[4C"},
+        {"an emoji", 80, "\xf0\x9f\x98\x80x" LEFT, "\r> \xf0\x9f\x98\x80x" ERASE_REST "\r\033[4C"},
         {"a combining mark", 80, "e\xcc\x81x" LEFT, "\r> e\xcc\x81x" ERASE_REST "\r\033[3C"},
         {"^L clears the screen", 80, "a\014", "\033[H\033[2J\r> a" ERASE_REST},
         {"just fits", 10, "1234567", "\r> 1234567" ERASE_REST},

@@ -78,11 +78,9 @@ static void each_level_in_its_column(void **state)
     log_warn(&log, "w");
     log_error(&log, "e %d", -1);
     log_debug(&log, "d");
-    assert_string_equal(kernel.text,
-                        TIME " - [INFO]  # sts: connected to broker 127.0.0.1\n"
-                        TIME " - [WARN]  # sts: w\n"
-                        TIME " - [ERROR] # sts: e -1\n"
-                        TIME " - [DEBUG] # sts: d\n");
+    assert_string_equal(kernel.text, TIME " - [INFO]  # sts: connected to broker 127.0.0.1\n" TIME
+                                          " - [WARN]  # sts: w\n" TIME
+                                          " - [ERROR] # sts: e -1\n" TIME " - [DEBUG] # sts: d\n");
     assert_int_equal(kernel.calls, 4);
 }
 
@@ -149,8 +147,12 @@ static void control_characters(void **state)
     } cases[] = {
         {"a\nb\r\tc", "a?b??c"},
         {"\x1b[2J\x7f", "?[2J?"},
-        {"\xc2\x9b" "2J", "??2J"},
-        {"\x9b" "2J\xff", "?2J?"},
+        {"\xc2\x9b"
+         "2J",
+         "??2J"},
+        {"\x9b"
+         "2J\xff",
+         "?2J?"},
         {"\xc3\xa9\xe2\x82\xac", "\xc3\xa9\xe2\x82\xac"},
         {"", ""},
     };

@@ -70,12 +70,12 @@ static uint8_t *map_largest(void)
 
 static void test_words(void **state)
 {
-    static const char *const types[] = {"CONNECT", "CONNACK", "PUBLISH", "PUBACK", "PUBREC",
-        "PUBREL", "PUBCOMP", "SUBSCRIBE", "SUBACK", "UNSUBSCRIBE", "UNSUBACK", "PINGREQ",
-        "PINGRESP", "DISCONNECT"};
-    static const char *const codes[] = {"connection accepted", "unacceptable protocol version",
-        "client identifier rejected", "server unavailable", "bad user name or password",
-        "not authorized"};
+    static const char *const types[] = {
+        "CONNECT",   "CONNACK", "PUBLISH",     "PUBACK",   "PUBREC",  "PUBREL",   "PUBCOMP",
+        "SUBSCRIBE", "SUBACK",  "UNSUBSCRIBE", "UNSUBACK", "PINGREQ", "PINGRESP", "DISCONNECT"};
+    static const char *const codes[] = {
+        "connection accepted", "unacceptable protocol version", "client identifier rejected",
+        "server unavailable",  "bad user name or password",     "not authorized"};
 
     (void)state;
 #define CHECK_TEXT(name, value, text) assert_string_equal(mqtt_err_text(name), text);
@@ -295,8 +295,8 @@ static void test_topics(void **state)
 /* What a broker may put first, from tables 2.1 and 2.2. */
 static int expected_for_first_byte(enum mqtt_version version, unsigned first)
 {
-    static const uint8_t allowed[] = {0x20, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x3a, 0x3b, 0x3c,
-                                      0x3d, 0x40, 0x50, 0x62, 0x70, 0x90, 0xb0, 0xd0};
+    static const uint8_t allowed[] = {0x20, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x3a, 0x3b,
+                                      0x3c, 0x3d, 0x40, 0x50, 0x62, 0x70, 0x90, 0xb0, 0xd0};
     unsigned type = first >> 4;
 
     for (size_t i = 0; i < COUNT(allowed); i++) {
@@ -487,8 +487,7 @@ static void test_what_follows_is_left_alone(void **state)
 
             memcpy(both + valid[i].len, valid[j].bytes, valid[j].len);
             check_int(valid[i].name, read_exact(MQTT_3_1, both, len), (long)valid[i].len);
-            check_int(valid[j].name,
-                      read_exact(MQTT_3_1, both + valid[i].len, len - valid[i].len),
+            check_int(valid[j].name, read_exact(MQTT_3_1, both + valid[i].len, len - valid[i].len),
                       (long)valid[j].len);
         }
     }
@@ -621,8 +620,8 @@ static const struct {
     {"PUBLISH, DUP and RETAIN with QoS 0", B(0x39, 3, 0, 1, 'a'), MQTT_ERR_DUP, 0},
     {"remaining length of five bytes", B(0x30, 0x83, 0x80, 0x80, 0x80, 0, 0, 1, 'a'),
      MQTT_ERR_LENGTH, 0},
-    {"fourth length byte says there is a fifth", B(0x30, 0xff, 0xff, 0xff, 0xff),
-     MQTT_ERR_LENGTH, 0},
+    {"fourth length byte says there is a fifth", B(0x30, 0xff, 0xff, 0xff, 0xff), MQTT_ERR_LENGTH,
+     0},
 
     {"CONNACK of 0", B(0x20, 0), MQTT_ERR_SIZE, 0},
     {"CONNACK of 1", B(0x20, 1), MQTT_ERR_SIZE, 0},
@@ -668,8 +667,8 @@ static const struct {
     {"PUBLISH, overlong slash", B(0x30, 4, 0, 2, 0xc0, 0xaf), MQTT_ERR_UTF8, 0},
     {"PUBLISH, surrogate", B(0x30, 5, 0, 3, 0xed, 0xa0, 0x80), MQTT_ERR_UTF8, 0},
     {"PUBLISH, past U+10FFFF", B(0x30, 6, 0, 4, 0xf4, 0x90, 0x80, 0x80), MQTT_ERR_UTF8, 0},
-    {"PUBLISH, character cut at the end of the topic", B(0x30, 4, 0, 1, 0xc3, 0xa9),
-     MQTT_ERR_UTF8, 0},
+    {"PUBLISH, character cut at the end of the topic", B(0x30, 4, 0, 1, 0xc3, 0xa9), MQTT_ERR_UTF8,
+     0},
 
     {"CONNACK, reserved acknowledge flag 1", B(0x20, 2, 0x02, 0), MQTT_ERR_FLAGS, 4},
     {"CONNACK, reserved acknowledge flag 7", B(0x20, 2, 0x80, 0), MQTT_ERR_FLAGS, 4},
@@ -679,8 +678,8 @@ static const struct {
     {"CONNACK, code 255", B(0x20, 2, 0, 255), MQTT_ERR_RETURN_CODE, 0},
     {"SUBACK, code 3", B(0x90, 3, 0, 1, 3), MQTT_ERR_RETURN_CODE, 0},
     {"SUBACK, code 0x7f", B(0x90, 3, 0, 1, 0x7f), MQTT_ERR_RETURN_CODE, 0},
-    {"SUBACK, code 0x7f after good ones", B(0x90, 6, 0, 1, 0, 0x80, 2, 0x7f),
-     MQTT_ERR_RETURN_CODE, 0},
+    {"SUBACK, code 0x7f after good ones", B(0x90, 6, 0, 1, 0, 0x80, 2, 0x7f), MQTT_ERR_RETURN_CODE,
+     0},
 };
 
 /* A prefix may be refused before it is whole, but never be taken for a packet. */
@@ -707,8 +706,10 @@ static void test_malformed(void **state)
 
 static int connect_3_1_1(struct wr *out)
 {
-    struct mqtt_connect connect = {.version = MQTT_3_1_1, .clean_session = true,
-                                   .keepalive_s = 60, .client_id = bytes_of("id")};
+    struct mqtt_connect connect = {.version = MQTT_3_1_1,
+                                   .clean_session = true,
+                                   .keepalive_s = 60,
+                                   .client_id = bytes_of("id")};
 
     return mqtt_write_connect(out, &connect);
 }
@@ -722,10 +723,12 @@ static int connect_plain(struct wr *out)
 
 static int connect_3_1_full(struct wr *out)
 {
-    struct mqtt_connect connect = {.version = MQTT_3_1, .keepalive_s = 0x1234,
+    struct mqtt_connect connect = {.version = MQTT_3_1,
+                                   .keepalive_s = 0x1234,
                                    .client_id = bytes_of("id"),
                                    .will = {true, bytes_of("w"), bytes_of("bye"), 2, true},
-                                   .username = bytes_of("u"), .password = bytes_of("pw")};
+                                   .username = bytes_of("u"),
+                                   .password = bytes_of("pw")};
 
     return mqtt_write_connect(out, &connect);
 }
@@ -734,19 +737,24 @@ static int connect_3_1_full(struct wr *out)
 static int connect_example(struct wr *out)
 {
     static const uint8_t binary[] = {0, 0xff, '#'};
-    struct mqtt_connect connect = {.version = MQTT_3_1_1, .clean_session = true,
-                                   .keepalive_s = 10, .client_id = bytes_of("c"),
+    struct mqtt_connect connect = {.version = MQTT_3_1_1,
+                                   .clean_session = true,
+                                   .keepalive_s = 10,
+                                   .client_id = bytes_of("c"),
                                    .will = {true, bytes_of("w"), {binary, 3}, 1, false},
-                                   .username = bytes_of("u"), .password = {binary, 3}};
+                                   .username = bytes_of("u"),
+                                   .password = {binary, 3}};
 
     return mqtt_write_connect(out, &connect);
 }
 
 static int connect_empty_strings(struct wr *out)
 {
-    struct mqtt_connect connect = {.version = MQTT_3_1_1, .clean_session = true,
+    struct mqtt_connect connect = {.version = MQTT_3_1_1,
+                                   .clean_session = true,
                                    .will = {.present = true, .topic = bytes_of("w")},
-                                   .username = bytes_of(""), .password = bytes_of("")};
+                                   .username = bytes_of(""),
+                                   .password = bytes_of("")};
 
     return mqtt_write_connect(out, &connect);
 }
@@ -760,16 +768,16 @@ static int publish_qos0(struct wr *out)
 
 static int publish_qos1_retain(struct wr *out)
 {
-    struct mqtt_publish publish = {.topic = bytes_of("a/b"), .packet_id = 10, .qos = 1,
-                                   .retain = true};
+    struct mqtt_publish publish = {
+        .topic = bytes_of("a/b"), .packet_id = 10, .qos = 1, .retain = true};
 
     return mqtt_write_publish(out, &publish);
 }
 
 static int publish_qos2_dup(struct wr *out)
 {
-    struct mqtt_publish publish = {.topic = bytes_of("t"), .payload = {NULL, 123},
-                                   .packet_id = 0xfffe, .qos = 2, .dup = true};
+    struct mqtt_publish publish = {
+        .topic = bytes_of("t"), .payload = {NULL, 123}, .packet_id = 0xfffe, .qos = 2, .dup = true};
 
     return mqtt_write_publish(out, &publish);
 }
@@ -837,18 +845,19 @@ static const struct {
     {"CONNECT, nothing set, no will", connect_plain,
      B(0x10, 12, 0, 4, 'M', 'Q', 'T', 'T', 4, 0, 0, 0, 0, 0), 0},
     {"CONNECT 3.1 with everything", connect_3_1_full,
-     B(0x10, 31, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 0xf4, 0x12, 0x34, 0, 2, 'i', 'd',
-       0, 1, 'w', 0, 3, 'b', 'y', 'e', 0, 1, 'u', 0, 2, 'p', 'w'), 0},
+     B(0x10, 31, 0, 6, 'M', 'Q', 'I', 's', 'd', 'p', 3, 0xf4, 0x12, 0x34, 0, 2, 'i', 'd', 0, 1, 'w',
+       0, 3, 'b', 'y', 'e', 0, 1, 'u', 0, 2, 'p', 'w'),
+     0},
     {"CONNECT, section 3.1.2.11", connect_example,
-     B(0x10, 29, 0, 4, 'M', 'Q', 'T', 'T', 4, 0xce, 0, 10, 0, 1, 'c',
-       0, 1, 'w', 0, 3, 0, 0xff, '#', 0, 1, 'u', 0, 3, 0, 0xff, '#'), 0},
+     B(0x10, 29, 0, 4, 'M', 'Q', 'T', 'T', 4, 0xce, 0, 10, 0, 1, 'c', 0, 1, 'w', 0, 3, 0, 0xff, '#',
+       0, 1, 'u', 0, 3, 0, 0xff, '#'),
+     0},
     {"CONNECT, empty strings", connect_empty_strings,
      B(0x10, 21, 0, 4, 'M', 'Q', 'T', 'T', 4, 0xc6, 0, 0, 0, 0, 0, 1, 'w', 0, 0, 0, 0, 0, 0), 0},
     {"PUBLISH QoS 0", publish_qos0, B(0x30, 10, 0, 3, 'a', '/', 'b'), 5},
     {"PUBLISH QoS 1 RETAIN, section 3.3.2", publish_qos1_retain,
      B(0x33, 7, 0, 3, 'a', '/', 'b', 0, 10), 0},
-    {"PUBLISH QoS 2 DUP of 128", publish_qos2_dup,
-     B(0x3c, 0x80, 0x01, 0, 1, 't', 0xff, 0xfe), 123},
+    {"PUBLISH QoS 2 DUP of 128", publish_qos2_dup, B(0x3c, 0x80, 0x01, 0, 1, 't', 0xff, 0xfe), 123},
     {"PUBACK", write_puback, B(0x40, 2, 0, 1), 0},
     {"PUBREC", write_pubrec, B(0x50, 2, 0x12, 0x34), 0},
     {"PUBREL", write_pubrel, B(0x62, 2, 0xff, 0x00), 0},
@@ -939,9 +948,11 @@ static void test_connect_refuses(void **state)
     struct bytes longest = {long_string, MQTT_STRING_MAX_BYTES};
     struct bytes too_long = {long_string, MQTT_STRING_MAX_BYTES + 1};
     struct bytes ill = bytes_of("\xc0\xaf"), nul = {(const uint8_t *)"\0", 1};
-    const struct mqtt_connect good = {.version = MQTT_3_1_1, .client_id = longest,
+    const struct mqtt_connect good = {.version = MQTT_3_1_1,
+                                      .client_id = longest,
                                       .will = {true, longest, longest, 0, false},
-                                      .username = longest, .password = longest};
+                                      .username = longest,
+                                      .password = longest};
     struct mqtt_connect c = good;
 
     (void)state;
@@ -996,8 +1007,10 @@ static void test_publish_refuses(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct mqtt_publish publish = {.topic = bytes_of(cases[i].topic), .qos = cases[i].qos,
-                                       .packet_id = cases[i].packet_id, .dup = cases[i].dup};
+        struct mqtt_publish publish = {.topic = bytes_of(cases[i].topic),
+                                       .qos = cases[i].qos,
+                                       .packet_id = cases[i].packet_id,
+                                       .dup = cases[i].dup};
         struct wr out = wr_over(block, sizeof block);
 
         memset(block, UNTOUCHED, sizeof block);

@@ -305,7 +305,8 @@ static void do_message_2(struct ends *e)
     assert_int_equal(wr_room(&w), 0);
     assert_bytes(out, m->ciphertext);
     assert_int_equal(noise_read_2(&e->initiator, out, m->payload.len, &e->initiator_pair,
-                                  e->v->initiator_ephemeral.p), 0);
+                                  e->v->initiator_ephemeral.p),
+                     0);
     assert_bytes(out + 32, m->payload);
     assert_memory_equal(&e->initiator, &e->responder, sizeof e->initiator);
     free(out);
@@ -329,8 +330,8 @@ static void do_transport(struct ends *e, size_t first)
         memcpy(text, m->payload.p, m->payload.len);
         noise_encrypt(keys[way], n[way], (struct bytes){NULL, 0}, text, m->payload.len);
         assert_bytes(text, m->ciphertext);
-        assert_int_equal(noise_decrypt(keys[way], n[way], (struct bytes){NULL, 0}, text,
-                                       m->payload.len), 0);
+        assert_int_equal(
+            noise_decrypt(keys[way], n[way], (struct bytes){NULL, 0}, text, m->payload.len), 0);
         assert_bytes(text, m->payload);
         n[way]++;
         free(text);
@@ -377,7 +378,8 @@ static void test_flipped_1(void **state)
             if (err == 0) {
                 middle = e.responder;
                 assert_int_equal(noise_read_1_payload(&e.responder, bad + NOISE_HEAD_1_BYTES,
-                                                      m->payload.len, &e.peer), CRYPTO_ERR_TAG);
+                                                      m->payload.len, &e.peer),
+                                 CRYPTO_ERR_TAG);
                 assert_memory_equal(&e.responder, &middle, sizeof middle);
                 e.responder = before;
             }
@@ -406,7 +408,8 @@ static void test_flipped_2(void **state)
         bad[bit / 8] ^= (uint8_t)(1 << bit % 8);
         was = block((struct bytes){bad, m->ciphertext.len});
         assert_int_equal(noise_read_2(&e.initiator, bad, m->payload.len, &e.initiator_pair,
-                                      e.v->initiator_ephemeral.p), CRYPTO_ERR_TAG);
+                                      e.v->initiator_ephemeral.p),
+                         CRYPTO_ERR_TAG);
         assert_memory_equal(&e.initiator, &before, sizeof before);
         assert_memory_equal(bad, was, m->ciphertext.len);
         free(bad);
@@ -465,8 +468,9 @@ static void test_low_order_peer(void **state)
     assert_memory_equal(&e.responder, &before, sizeof before);
     do_message_1(&e);
     before = e.initiator;
-    assert_int_equal(noise_read_2(&e.initiator, message, 0, &e.initiator_pair,
-                                  e.v->initiator_ephemeral.p), CRYPTO_ERR_POINT);
+    assert_int_equal(
+        noise_read_2(&e.initiator, message, 0, &e.initiator_pair, e.v->initiator_ephemeral.p),
+        CRYPTO_ERR_POINT);
     assert_memory_equal(&e.initiator, &before, sizeof before);
     for (int i = 0; i < 2; i++) {
         assert_int_equal(noise_write_2(&e.responder, &w, e.v->responder_ephemeral.p,
@@ -524,7 +528,8 @@ static void test_counter(void **state)
     assert_memory_equal(a + 3, tag, 16);
     for (unsigned bit = 0; bit < 64; bit++)
         assert_int_equal(noise_decrypt(key, UINT64_C(0x0102030405060708) ^ UINT64_C(1) << bit,
-                                       bytes_of("ad"), a, 3), CRYPTO_ERR_TAG);
+                                       bytes_of("ad"), a, 3),
+                         CRYPTO_ERR_TAG);
     assert_int_equal(noise_decrypt(key, UINT64_C(0x0102030405060708), bytes_of("ad"), a, 3), 0);
     assert_memory_equal(a, "abc", 3);
 }

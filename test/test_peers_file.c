@@ -13,8 +13,9 @@
 #define LOW "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
 #define PSK "8PHy8/T19vf4+fr7/P3+/wABAgMEBQYHCAkKCwwNDg8="
 #define NAME_31 "0123456789012345678901234567890"
-#define LINE_100 "##################################################" \
-                 "##################################################"
+#define LINE_100 \
+    "##################################################" \
+    "##################################################"
 
 static struct peer list[PEERS_MAX + 1];
 static struct peers peers;
@@ -32,7 +33,7 @@ static int load_file(const char *file, size_t size)
     if (status != 0) {
         assert_one_line();
         assert_int_equal(peers.count, 0);
-        for (size_t i = 0; i < size; i++)       /* nothing secret stays behind */
+        for (size_t i = 0; i < size; i++) /* nothing secret stays behind */
             assert_true(list[i].psk[0] == 0 || list[i].psk[0] == 0xee);
     }
     return status;
@@ -69,7 +70,9 @@ static void a_file(void **state)
                           "gate#1 " C " # the gateway\r\n"
                           "\t" NAME_31 "\t\t" A "   " PSK "\t\r\n"
                           "  # gone: x\n"
-                          "gr\xc3\xbc\xc3\x9f" "e " B "#"), EX_CONFIG);
+                          "gr\xc3\xbc\xc3\x9f"
+                          "e " B "#"),
+                     EX_CONFIG);
     assert_logged("peers: line 7: the public key is not 32 bytes in base64");
     assert_int_equal(load("\xef\xbb\xbf# devices\r\n"
                           "\n"
@@ -77,13 +80,16 @@ static void a_file(void **state)
                           "gate#1 " C " # the gateway\r\n"
                           "\t" NAME_31 "\t\t" A "   " PSK "\t\r\n"
                           "  # gone: x\n"
-                          "gr\xc3\xbc\xc3\x9f" "e " B), 0);
+                          "gr\xc3\xbc\xc3\x9f"
+                          "e " B),
+                     0);
     assert_string_equal(log_text(), "");
     assert_int_equal(peers.count, 3);
     assert_ptr_equal(peers.list, list);
     assert_string_equal(find(C)->name, "gate#1");
     assert_string_equal(find(A)->name, NAME_31);
-    assert_string_equal(find(B)->name, "gr\xc3\xbc\xc3\x9f" "e");
+    assert_string_equal(find(B)->name, "gr\xc3\xbc\xc3\x9f"
+                                       "e");
     assert_true(key_text_read(psk, (struct bytes){(const uint8_t *)PSK, 44}));
     assert_memory_equal(find(A)->psk, psk, 32);
     assert_memory_equal(find(B)->psk, zero, 32);
@@ -151,8 +157,8 @@ static void long_lines(void **state)
         bool good = 1 + (len > 0 ? len : 1) < PEERS_LINE_MAX_BYTES;
 
         assert_int_equal(load_bytes(text, (size_t)n), good ? 0 : EX_CONFIG);
-        assert_string_equal(log_text(), good ? ""
-                                             : "peers: line 1: the line is longer than 511 bytes");
+        assert_string_equal(log_text(),
+                            good ? "" : "peers: line 1: the line is longer than 511 bytes");
         assert_int_equal(peers.count, good ? 2 : 0);
     }
     (void)snprintf(text, sizeof text, "a " A "\n\n%0511d", 0);
@@ -184,7 +190,7 @@ static void readers_are_warned_of(void **state)
         const char *text;
         bool warns;
     } cases[] = {
-        {0644, "a " A " " PSK, true}, {0640, "a " A " " PSK, true}, {0604, "a " A " " PSK, true},
+        {0644, "a " A " " PSK, true},  {0640, "a " A " " PSK, true}, {0604, "a " A " " PSK, true},
         {0600, "a " A " " PSK, false}, {0644, "a " A, false},
     };
 
@@ -192,10 +198,9 @@ static void readers_are_warned_of(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         put_file("peers", cases[i].text, strlen(cases[i].text), cases[i].mode);
         assert_int_equal(load_file("peers", PEERS_MAX), 0);
-        assert_string_equal(log_text(),
-                            cases[i].warns
-                                ? "peers holds a psk and can be read by others: chmod 600 peers"
-                                : "");
+        assert_string_equal(
+            log_text(),
+            cases[i].warns ? "peers holds a psk and can be read by others: chmod 600 peers" : "");
     }
 }
 
@@ -261,7 +266,7 @@ static void as_many_as_fit(void **state)
             assert_string_equal(peer->name, name);
             assert_true(peer->psk[0] == 0xf0 && peer->psk[31] == 0x0f && peer->session_id == 0);
         }
-        assert_int_equal(list[counts[c]].key[0], 0xee);     /* the next place is untouched */
+        assert_int_equal(list[counts[c]].key[0], 0xee); /* the next place is untouched */
     }
     write_many(PEERS_MAX, one_twice);
     assert_int_equal(load_file("many", PEERS_MAX), EX_CONFIG);

@@ -68,12 +68,13 @@ static void test_vectors(void **state)
         end_keys(&sender, v->sender);
         end_add_peer(&sender, v->collector_public, v->psk);
         assert_memory_equal(sender.list[0].ss, v->ss.p, 32);
-        assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, v->id, v->topic,
-                                   v->data), 0);
+        assert_int_equal(
+            push_seal(&w, &sender.own, sender.list, v->ephemeral.p, v->id, v->topic, v->data), 0);
         assert_bytes((struct bytes){out, v->bytes.len}, v->bytes);
         collector_init(&collector, v);
-        assert_int_equal(push_open(&push, out, v->bytes.len, v->topic, &collector.own,
-                                   &collector.peers), STS_DROP_NONE);
+        assert_int_equal(
+            push_open(&push, out, v->bytes.len, v->topic, &collector.own, &collector.peers),
+            STS_DROP_NONE);
         assert_int_equal(push.id, v->id);
         assert_ptr_equal(push.sender, collector.list);
         assert_bytes(push.data, v->data);
@@ -93,7 +94,8 @@ static void test_vector_hashes(void **state)
 
         collector_init(&collector, v);
         assert_int_equal(first_read(&first, STS_PUSH, payload, v->bytes.len, v->topic,
-                                    &collector.own, &collector.peers), STS_DROP_NONE);
+                                    &collector.own, &collector.peers),
+                         STS_DROP_NONE);
         assert_memory_equal(first.noise.h, v->hash.p, 32);
         free(payload);
     }
@@ -112,7 +114,8 @@ static void test_seal_in_place(void **state)
     end_add_peer(&sender, v->collector_public, v->psk);
     memcpy(out + FIRST_HEAD_BYTES + 8, v->data.p, v->data.len);
     assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, v->id, v->topic,
-                               (struct bytes){out + FIRST_HEAD_BYTES + 8, v->data.len}), 0);
+                               (struct bytes){out + FIRST_HEAD_BYTES + 8, v->data.len}),
+                     0);
     assert_bytes((struct bytes){out, v->bytes.len}, v->bytes);
     free(out);
 }
@@ -131,17 +134,20 @@ static void test_seal_refusals(void **state)
     assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, 0, v->topic, v->data),
                      STS_ERR_ID);
     assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, UINT64_C(1) << 63,
-                               v->topic, v->data), STS_ERR_ID);
+                               v->topic, v->data),
+                     STS_ERR_ID);
     assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, 1, v->topic,
-                               (struct bytes){data, MESSAGE_MAX_BYTES + 1}), STS_ERR_LONG);
+                               (struct bytes){data, MESSAGE_MAX_BYTES + 1}),
+                     STS_ERR_LONG);
     assert_ptr_equal(w.p, start);
     for (size_t size = 0; size < v->bytes.len; size++) {
         uint8_t *small = malloc(size + 1);
 
         memset(small, 0xa5, size + 1);
         w = wr_over(small, size);
-        assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, 1, v->topic,
-                                   v->data), STS_ERR_ROOM);
+        assert_int_equal(
+            push_seal(&w, &sender.own, sender.list, v->ephemeral.p, 1, v->topic, v->data),
+            STS_ERR_ROOM);
         assert_ptr_equal(w.p, small);
         assert_false(w.bad);
         for (size_t i = 0; i <= size; i++)
@@ -171,11 +177,14 @@ static void test_largest(void **state)
     collector_init(&collector, v);
     memset(data, 0x5a, sizeof data);
     assert_int_equal(push_seal(&w, &sender.own, sender.list, v->ephemeral.p, STS_ID_MAX, v->topic,
-                               (struct bytes){data, sizeof data}), 0);
-    assert_int_equal(push_open(&push, room, sizeof room, v->topic, &collector.own,
-                               &collector.peers), STS_DROP_FORM);
-    assert_int_equal(push_open(&push, room, sizeof room - 1, v->topic, &collector.own,
-                               &collector.peers), STS_DROP_NONE);
+                               (struct bytes){data, sizeof data}),
+                     0);
+    assert_int_equal(
+        push_open(&push, room, sizeof room, v->topic, &collector.own, &collector.peers),
+        STS_DROP_FORM);
+    assert_int_equal(
+        push_open(&push, room, sizeof room - 1, v->topic, &collector.own, &collector.peers),
+        STS_DROP_NONE);
     assert_int_equal(push.id, STS_ID_MAX);
     assert_bytes(push.data, (struct bytes){data, sizeof data});
 }
@@ -203,11 +212,12 @@ static void test_id_out_of_range(void **state)
         wr_u8(&out, STS_PUSH);
         noise_start(&noise, NOISE_XPSK1, bytes_of("STS/2:"), v->topic, v->collector_public.p);
         assert_int_equal(noise_write_1(&noise, &out, &sender.own, v->ephemeral.p,
-                                       v->collector_public.p, &known,
-                                       (struct bytes){id, sizeof id}, (struct bytes){NULL, 0}),
+                                       v->collector_public.p, &known, (struct bytes){id, sizeof id},
+                                       (struct bytes){NULL, 0}),
                          0);
-        assert_int_equal(push_open(&push, room, sizeof room, v->topic, &collector.own,
-                                   &collector.peers), STS_DROP_ID);
+        assert_int_equal(
+            push_open(&push, room, sizeof room, v->topic, &collector.own, &collector.peers),
+            STS_DROP_ID);
     }
 }
 
@@ -247,11 +257,11 @@ static void test_reasons(void **state)
         const char *name;
         enum sts_drop why;
     } table[] = {
-        {"push-unknown-key", STS_DROP_KEY},     {"push-other-collector", STS_DROP_TAG},
-        {"push-wrong-psk", STS_DROP_TAG},       {"push-wrong-topic", STS_DROP_TAG},
-        {"push-e-low-order-0", STS_DROP_TAG},   {"push-ik-pattern", STS_DROP_TAG},
-        {"push-payload-7", STS_DROP_FORM},      {"push-id-zero", STS_DROP_ID},
-        {"push-type-1", STS_DROP_FORM},         {"push-version-1", STS_DROP_FORM},
+        {"push-unknown-key", STS_DROP_KEY},   {"push-other-collector", STS_DROP_TAG},
+        {"push-wrong-psk", STS_DROP_TAG},     {"push-wrong-topic", STS_DROP_TAG},
+        {"push-e-low-order-0", STS_DROP_TAG}, {"push-ik-pattern", STS_DROP_TAG},
+        {"push-payload-7", STS_DROP_FORM},    {"push-id-zero", STS_DROP_ID},
+        {"push-type-1", STS_DROP_FORM},       {"push-version-1", STS_DROP_FORM},
     };
 
     (void)state;
@@ -266,7 +276,8 @@ static void test_reasons(void **state)
         collector_init(&e, push_named(negative_vectors[i].of));
         payload = block(negative_vectors[i].bytes);
         assert_int_equal(push_open(&push, payload, negative_vectors[i].bytes.len,
-                                   negative_vectors[i].topic, &e.own, &e.peers), table[t].why);
+                                   negative_vectors[i].topic, &e.own, &e.peers),
+                         table[t].why);
         free(payload);
     }
 }
@@ -395,10 +406,14 @@ static void test_window_refusals(void **state)
         const char *name;
         uint64_t floor, first, second, third;
     } table[] = {
-        {"equal", 0, 9, 9, 0},          {"rising", 0, 8, 9, 0},
-        {"hole", 0, 9, 0, 8},           {"hole at the start", 0, 0, 9, 0},
-        {"at the floor", 8, 9, 8, 0},   {"below the floor", 8, 9, 7, 0},
-        {"floor without ids", 1, 0, 0, 0}, {"floor and few ids", 1, 9, 8, 0},
+        {"equal", 0, 9, 9, 0},
+        {"rising", 0, 8, 9, 0},
+        {"hole", 0, 9, 0, 8},
+        {"hole at the start", 0, 0, 9, 0},
+        {"at the floor", 8, 9, 8, 0},
+        {"below the floor", 8, 9, 7, 0},
+        {"floor without ids", 1, 0, 0, 0},
+        {"floor and few ids", 1, 9, 8, 0},
         {"no id", 0, UINT64_C(1) << 63, 9, 8},
     };
 
@@ -445,20 +460,13 @@ static void test_window_full(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_vector_hashes),
-        cmocka_unit_test(test_seal_in_place),
-        cmocka_unit_test(test_seal_refusals),
-        cmocka_unit_test(test_largest),
-        cmocka_unit_test(test_id_out_of_range),
-        cmocka_unit_test(test_negative),
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_scenarios),
-        cmocka_unit_test(test_damage),
-        cmocka_unit_test(test_window_model),
-        cmocka_unit_test(test_window_range),
-        cmocka_unit_test(test_window_refusals),
-        cmocka_unit_test(test_window_full),
+        cmocka_unit_test(test_vectors),         cmocka_unit_test(test_vector_hashes),
+        cmocka_unit_test(test_seal_in_place),   cmocka_unit_test(test_seal_refusals),
+        cmocka_unit_test(test_largest),         cmocka_unit_test(test_id_out_of_range),
+        cmocka_unit_test(test_negative),        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_scenarios),       cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_window_model),    cmocka_unit_test(test_window_range),
+        cmocka_unit_test(test_window_refusals), cmocka_unit_test(test_window_full),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,7 +42,7 @@ static int fresh(void **state)
 
 static void signal_child(int number)
 {
-    assert_true(r.pid > 0);     /* 0 would be ourselves */
+    assert_true(r.pid > 0); /* 0 would be ourselves */
     assert_int_equal(kill(r.pid, number), 0);
 }
 
@@ -100,13 +100,13 @@ static void localhost_is_found(void **state)
                             r.addresses[i].family == 4 ? "\x7f\0\0\1"
                                                        : "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\1",
                             r.addresses[i].family == 4 ? 4 : 16);
-    assert_int_equal(r.addresses[r.count - 1].family, 4);   /* IPv6 goes first */
+    assert_int_equal(r.addresses[r.count - 1].family, 4); /* IPv6 goes first */
 }
 
 static void what_is_no_host_is_not_found(void **state)
 {
-    static const char *const hosts[] = {"256.1.1.1", "1.2.3.4.5", ":::1", "a b", "", "-.-",
-                                        "nonexistent.invalid"};
+    static const char *const hosts[] = {"256.1.1.1", "1.2.3.4.5",          ":::1", "a b", "",
+                                        "-.-",       "nonexistent.invalid"};
 
     (void)state;
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++)
@@ -125,11 +125,11 @@ static void a_child_that_dies_has_found_nothing(void **state)
 static void cancel_leaves_no_child(void **state)
 {
     (void)state;
-    resolve_cancel(&r);     /* nothing under way: nothing happens */
+    resolve_cancel(&r); /* nothing under way: nothing happens */
     for (int i = 0; i < 10; i++) {
         assert_int_equal(resolve_start(&r, "nonexistent.invalid"), RESOLVE_PENDING);
         const int fd = r.fd;
-        signal_child(SIGSTOP);  /* whatever the child is at */
+        signal_child(SIGSTOP); /* whatever the child is at */
         resolve_cancel(&r);
         expect_nothing_left();
         assert_int_equal(close(fd), -1);
@@ -140,7 +140,7 @@ static void cancel_leaves_no_child(void **state)
 static void kept(const char *host, void *secrets, size_t secrets_len)
 {
     resolve_keep(&r, host, secrets, secrets_len);
-    resolve_init(&r);       /* as client_init does */
+    resolve_init(&r); /* as client_init does */
     assert_true(r.kept);
     assert_true(r.pid > 0);
 }
@@ -200,9 +200,9 @@ static void a_kept_child_wipes_the_secrets(void **state)
     memcpy(secrets, "localhost\0secret secret secret", 31);
     read_secrets(theirs, getpid());
     if (memcmp(theirs, secrets, sizeof theirs) != 0)
-        skip();     /* an emulator, which has them elsewhere */
+        skip(); /* an emulator, which has them elsewhere */
     kept(secrets, secrets, sizeof secrets);
-    assert_int_equal(look_up_again("localhost"), RESOLVE_DONE);    /* it has come so far */
+    assert_int_equal(look_up_again("localhost"), RESOLVE_DONE); /* it has come so far */
     read_secrets(theirs, r.pid);
     assert_memory_equal(theirs, (char[sizeof theirs]){0}, sizeof theirs);
     assert_string_equal(secrets + 10, "secret secret secret");
@@ -230,7 +230,7 @@ static void an_answer_that_came_late_is_not_taken(void **state)
     assert_int_equal(poll(&fd, 1, 60000), 1);
     signal_child(SIGSTOP);
     assert_int_equal(resolve_start(&r, "localhost"), RESOLVE_PENDING);
-    assert_int_equal(poll(&fd, 1, 0), 0);       /* the old one is gone, a new one not there */
+    assert_int_equal(poll(&fd, 1, 0), 0); /* the old one is gone, a new one not there */
     signal_child(SIGCONT);
     assert_int_equal(poll(&fd, 1, 60000), 1);
     assert_int_equal(resolve_finish(&r), RESOLVE_DONE);
@@ -279,7 +279,7 @@ static void a_kept_child_ends_with_the_program(void **state)
 
     (void)state;
     if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0)
-        skip();     /* an emulator that does not know it */
+        skip(); /* an emulator that does not know it */
     assert_int_equal(pipe(fds), 0);
     const pid_t program = fork();
     if (program == 0) {

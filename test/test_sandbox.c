@@ -43,18 +43,20 @@
 #define OWN_ARCH AUDIT_ARCH_S390X
 #endif
 
-static const uint32_t archs[] = {AUDIT_ARCH_X86_64,  AUDIT_ARCH_I386,   AUDIT_ARCH_AARCH64,
-                                 AUDIT_ARCH_ARM,     AUDIT_ARCH_ARMEB,  AUDIT_ARCH_MIPS,
-                                 AUDIT_ARCH_MIPSEL,  AUDIT_ARCH_MIPS64, AUDIT_ARCH_MIPSEL64,
-                                 AUDIT_ARCH_S390,    AUDIT_ARCH_S390X,  AUDIT_ARCH_RISCV64,
-                                 AUDIT_ARCH_PPC64LE, 0};
+static const uint32_t archs[] = {AUDIT_ARCH_X86_64,   AUDIT_ARCH_I386,
+                                 AUDIT_ARCH_AARCH64,  AUDIT_ARCH_ARM,
+                                 AUDIT_ARCH_ARMEB,    AUDIT_ARCH_MIPS,
+                                 AUDIT_ARCH_MIPSEL,   AUDIT_ARCH_MIPS64,
+                                 AUDIT_ARCH_MIPSEL64, AUDIT_ARCH_S390,
+                                 AUDIT_ARCH_S390X,    AUDIT_ARCH_RISCV64,
+                                 AUDIT_ARCH_PPC64LE,  0};
 
 #ifdef __NR_Linux
 #define FIRST __NR_Linux
 #else
 #define FIRST 0
 #endif
-#define NUMBERS 700     /* more than any architecture has */
+#define NUMBERS 700 /* more than any architecture has */
 
 enum { ALLOW = SECCOMP_RET_ALLOW };
 static const uint32_t kill_process = SECCOMP_RET_KILL_PROCESS;
@@ -65,8 +67,17 @@ static const enum sandbox modes[] = {SANDBOX_PLAIN, SANDBOX_SENDER, SANDBOX_COLL
 /* ---- what each has to let pass ---- */
 
 static const long everybody[] = {
-    __NR_read, __NR_write, __NR_close, __NR_connect, __NR_setsockopt, __NR_sendmsg, __NR_ppoll,
-    __NR_clock_gettime, __NR_getrandom, __NR_exit_group, __NR_restart_syscall,
+    __NR_read,
+    __NR_write,
+    __NR_close,
+    __NR_connect,
+    __NR_setsockopt,
+    __NR_sendmsg,
+    __NR_ppoll,
+    __NR_clock_gettime,
+    __NR_getrandom,
+    __NR_exit_group,
+    __NR_restart_syscall,
 #ifdef __NR_poll
     __NR_poll,
 #endif
@@ -76,7 +87,7 @@ static const long everybody[] = {
 };
 
 static const long with_files[] = {
-    __NR_pread64, __NR_pwrite64, __NR_fdatasync, __NR_ftruncate, __NR_fstat,
+    __NR_pread64,     __NR_pwrite64, __NR_fdatasync, __NR_ftruncate, __NR_fstat,
 #ifdef __NR_fstat64
     __NR_fstat64,
 #endif
@@ -89,15 +100,16 @@ static const long with_files[] = {
 };
 
 static const long with_locks[] = {
-    __NR_flock, __NR_fcntl,
+    __NR_flock,
+    __NR_fcntl,
 #ifdef __NR_fcntl64
     __NR_fcntl64,
 #endif
 };
 
 static const long resolver[] = {
-    __NR_openat, __NR_readv, __NR_bind, __NR_getsockname, __NR_sendto, __NR_recvfrom, __NR_recvmsg,
-    __NR_fcntl,
+    __NR_openat,  __NR_readv,    __NR_bind,    __NR_getsockname,
+    __NR_sendto,  __NR_recvfrom, __NR_recvmsg, __NR_fcntl,
 #ifdef __NR_open
     __NR_open,
 #endif
@@ -107,16 +119,37 @@ static const long resolver[] = {
 };
 
 static const long not_shell[] = {
-    __NR_ptrace, __NR_process_vm_readv, __NR_process_vm_writev, __NR_init_module,
-    __NR_finit_module, __NR_delete_module, __NR_kexec_load, __NR_bpf, __NR_perf_event_open,
-    __NR_userfaultfd, __NR_open_by_handle_at, __NR_mount, __NR_umount2, __NR_pivot_root, __NR_setns,
-    __NR_swapon, __NR_swapoff, __NR_add_key, __NR_request_key, __NR_keyctl, __NR_open_tree,
-    __NR_move_mount, __NR_fsopen, __NR_fsconfig, __NR_fsmount,
+    __NR_ptrace,
+    __NR_process_vm_readv,
+    __NR_process_vm_writev,
+    __NR_init_module,
+    __NR_finit_module,
+    __NR_delete_module,
+    __NR_kexec_load,
+    __NR_bpf,
+    __NR_perf_event_open,
+    __NR_userfaultfd,
+    __NR_open_by_handle_at,
+    __NR_mount,
+    __NR_umount2,
+    __NR_pivot_root,
+    __NR_setns,
+    __NR_swapon,
+    __NR_swapoff,
+    __NR_add_key,
+    __NR_request_key,
+    __NR_keyctl,
+    __NR_open_tree,
+    __NR_move_mount,
+    __NR_fsopen,
+    __NR_fsconfig,
+    __NR_fsmount,
 #ifdef __NR_kexec_file_load
     __NR_kexec_file_load,
 #endif
 #ifdef __NR_iopl
-    __NR_iopl, __NR_ioperm,
+    __NR_iopl,
+    __NR_ioperm,
 #endif
 };
 
@@ -215,10 +248,19 @@ static void each_number_has_its_verdict(void **state)
 static void what_harms_is_in_no_list_of_a_mode(void **state)
 {
     static const long harm[] = {
-        __NR_execve, __NR_execveat, __NR_clone, __NR_kill, __NR_tkill, __NR_tgkill, __NR_ptrace,
-        __NR_mprotect, __NR_munmap, __NR_mremap, __NR_brk, __NR_prctl, __NR_setuid, __NR_unlinkat,
-        __NR_renameat2, __NR_ioctl, __NR_socketpair, __NR_accept4, __NR_listen, __NR_dup3,
-        __NR_memfd_create, __NR_process_vm_writev, __NR_bpf, __NR_io_uring_setup, __NR_seccomp,
+        __NR_execve,       __NR_execveat,
+        __NR_clone,        __NR_kill,
+        __NR_tkill,        __NR_tgkill,
+        __NR_ptrace,       __NR_mprotect,
+        __NR_munmap,       __NR_mremap,
+        __NR_brk,          __NR_prctl,
+        __NR_setuid,       __NR_unlinkat,
+        __NR_renameat2,    __NR_ioctl,
+        __NR_socketpair,   __NR_accept4,
+        __NR_listen,       __NR_dup3,
+        __NR_memfd_create, __NR_process_vm_writev,
+        __NR_bpf,          __NR_io_uring_setup,
+        __NR_seccomp,
 #ifdef __NR_mmap
         __NR_mmap,
 #endif
@@ -226,7 +268,8 @@ static void what_harms_is_in_no_list_of_a_mode(void **state)
         __NR_mmap2,
 #endif
 #ifdef __NR_fork
-        __NR_fork, __NR_unlink, __NR_creat, __NR_rename,
+        __NR_fork,         __NR_unlink,
+        __NR_creat,        __NR_rename,
 #endif
     };
 
@@ -289,10 +332,11 @@ static void sockets_are_of_the_internet(void **state)
                                  internet && any ? ALLOW : kill_process);
         }
         /* An int has 32 bits, whatever stands above them in the register. */
-        assert_int_equal(verdict(OWN_ARCH, __NR_socket, UINT64_C(0x700000000) | AF_UNIX,
-                                 (uint64_t)tcp), kill_process);
-        assert_int_equal(verdict(OWN_ARCH, __NR_socket, UINT64_C(0x700000000) | AF_INET,
-                                 (uint64_t)tcp), ALLOW);
+        assert_int_equal(
+            verdict(OWN_ARCH, __NR_socket, UINT64_C(0x700000000) | AF_UNIX, (uint64_t)tcp),
+            kill_process);
+        assert_int_equal(
+            verdict(OWN_ARCH, __NR_socket, UINT64_C(0x700000000) | AF_INET, (uint64_t)tcp), ALLOW);
     }
 }
 
@@ -354,23 +398,23 @@ static void a_forbidden_call_kills(void **state)
         enum sandbox who;
         long number;
     } cases[] = {
-        {SANDBOX_PLAIN, __NR_execve},       {SANDBOX_PLAIN, __NR_openat},
-        {SANDBOX_PLAIN, __NR_clone},        {SANDBOX_PLAIN, __NR_mprotect},
-        {SANDBOX_PLAIN, __NR_kill},         {SANDBOX_PLAIN, __NR_ptrace},
-        {SANDBOX_PLAIN, __NR_pwrite64},     {SANDBOX_PLAIN, __NR_flock},
-        {SANDBOX_PLAIN, __NR_socket},       {SANDBOX_PLAIN, __NR_prctl},
-        {SANDBOX_SENDER, __NR_execve},      {SANDBOX_SENDER, __NR_openat},
-        {SANDBOX_SENDER, __NR_clone},       {SANDBOX_SENDER, __NR_mprotect},
-        {SANDBOX_SENDER, __NR_socket},      {SANDBOX_SENDER, __NR_unlinkat},
-        {SANDBOX_COLLECTOR, __NR_execve},   {SANDBOX_COLLECTOR, __NR_openat},
-        {SANDBOX_COLLECTOR, __NR_clone},    {SANDBOX_COLLECTOR, __NR_flock},
-        {SANDBOX_COLLECTOR, __NR_socket},   {SANDBOX_COLLECTOR, __NR_mprotect},
-        {SANDBOX_RESOLVER, __NR_execve},    {SANDBOX_RESOLVER, __NR_clone},
-        {SANDBOX_RESOLVER, __NR_pwrite64},  {SANDBOX_RESOLVER, __NR_kill},
-        {SANDBOX_RESOLVER, __NR_socket},    {SANDBOX_RESOLVER, __NR_unlinkat},
-        {SANDBOX_SHELL, __NR_ptrace},       {SANDBOX_SHELL, __NR_mount},
-        {SANDBOX_SHELL, __NR_bpf},          {SANDBOX_SHELL, __NR_init_module},
-        {SANDBOX_SHELL, __NR_kexec_load},   {SANDBOX_SHELL, __NR_process_vm_writev},
+        {SANDBOX_PLAIN, __NR_execve},      {SANDBOX_PLAIN, __NR_openat},
+        {SANDBOX_PLAIN, __NR_clone},       {SANDBOX_PLAIN, __NR_mprotect},
+        {SANDBOX_PLAIN, __NR_kill},        {SANDBOX_PLAIN, __NR_ptrace},
+        {SANDBOX_PLAIN, __NR_pwrite64},    {SANDBOX_PLAIN, __NR_flock},
+        {SANDBOX_PLAIN, __NR_socket},      {SANDBOX_PLAIN, __NR_prctl},
+        {SANDBOX_SENDER, __NR_execve},     {SANDBOX_SENDER, __NR_openat},
+        {SANDBOX_SENDER, __NR_clone},      {SANDBOX_SENDER, __NR_mprotect},
+        {SANDBOX_SENDER, __NR_socket},     {SANDBOX_SENDER, __NR_unlinkat},
+        {SANDBOX_COLLECTOR, __NR_execve},  {SANDBOX_COLLECTOR, __NR_openat},
+        {SANDBOX_COLLECTOR, __NR_clone},   {SANDBOX_COLLECTOR, __NR_flock},
+        {SANDBOX_COLLECTOR, __NR_socket},  {SANDBOX_COLLECTOR, __NR_mprotect},
+        {SANDBOX_RESOLVER, __NR_execve},   {SANDBOX_RESOLVER, __NR_clone},
+        {SANDBOX_RESOLVER, __NR_pwrite64}, {SANDBOX_RESOLVER, __NR_kill},
+        {SANDBOX_RESOLVER, __NR_socket},   {SANDBOX_RESOLVER, __NR_unlinkat},
+        {SANDBOX_SHELL, __NR_ptrace},      {SANDBOX_SHELL, __NR_mount},
+        {SANDBOX_SHELL, __NR_bpf},         {SANDBOX_SHELL, __NR_init_module},
+        {SANDBOX_SHELL, __NR_kexec_load},  {SANDBOX_SHELL, __NR_process_vm_writev},
     };
 
     (void)state;
@@ -417,7 +461,8 @@ static void the_shell_runs_programs_which_inherit_it(void **state)
             leave(1);
         execl("/bin/sh", "sh", "-c",
               "grep -q '^NoNewPrivs:.*1$' /proc/self/status && "
-              "grep -q '^Seccomp:.*2$' /proc/self/status", (char *)NULL);
+              "grep -q '^Seccomp:.*2$' /proc/self/status",
+              (char *)NULL);
         leave(2);
     }
     assert_int_equal(waitpid(child, &status, 0), child);

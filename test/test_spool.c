@@ -23,7 +23,7 @@ static struct spool spool, second, third;
 enum call { NOTHING, FCNTL, FDATASYNC, FSTAT, FSYNC, FTRUNCATE, PREAD, PWRITE, PWRITE_HALF, FLOCK };
 
 static enum call failing;
-static int fail_after, fail_count, fail_errno;    /* so many calls go well; then so many fail */
+static int fail_after, fail_count, fail_errno; /* so many calls go well; then so many fail */
 static bool cut_fails_too;
 static unsigned writes, syncs, polls;
 
@@ -33,7 +33,7 @@ enum op_kind { OP_WRITE, OP_CUT, OP_SYNC };
 struct op {
     enum op_kind kind;
     off_t offset;
-    size_t len, bytes;      /* `bytes`: where they begin in op_bytes */
+    size_t len, bytes; /* `bytes`: where they begin in op_bytes */
 };
 
 static bool noting;
@@ -336,7 +336,7 @@ static void cannot_be_opened(void **state)
     for (size_t i = 0; i < COUNT(files); i++) {
         log_forget();
         if (i == COUNT(files) - 1 && geteuid() == 0)
-            continue;       /* root may open all that there is */
+            continue; /* root may open all that there is */
         assert_int_equal(spool_open(&spool, files[i].file, 1024, &test_log), files[i].status);
         assert_int_equal(spool.fd, -1);
         assert_logged(files[i].said);
@@ -359,14 +359,14 @@ static void cannot_be_opened(void **state)
 
 static void known_bytes(void **state)
 {
-    static const uint8_t header[] = {'s', 't', 's', ' ', 's', 'p', 'o', 'o', 'l', 0, 0, 1,
-                                     0,   0,   0,   0,   0,   0,   2,   0,        0, 0, 0,
-                                     0,   0,   0,   0,   0,   0};
-    static const uint8_t record[] = {'p', 'u', 's', 'h', 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5,
-                                     6,   7,   8,   0,   3, 0, 0, 0, 2, 'a', '/', 'b', 'x', 'y'};
+    static const uint8_t header[] = {'s', 't', 's', ' ', 's', 'p', 'o', 'o', 'l', 0, 0, 1, 0, 0, 0,
+                                     0,   0,   0,   2,   0,   0,   0,   0,   0,   0, 0, 0, 0, 0};
+    static const uint8_t record[] = {'p', 'u', 's', 'h', 0,   0,   0,   0,   0,  0, 0,
+                                     0,   1,   2,   3,   4,   5,   6,   7,   8,  0, 3,
+                                     0,   0,   0,   2,   'a', '/', 'b', 'x', 'y'};
     uint8_t bytes[1024], digest[32];
-    const struct bytes parts[] = {{header, sizeof header}, {bytes + sizeof header,
-                                                            496 - sizeof header}},
+    const struct bytes parts[] = {{header, sizeof header},
+                                  {bytes + sizeof header, 496 - sizeof header}},
                        whole = {record, sizeof record};
     struct wr payload;
     uint64_t position = 7;
@@ -466,7 +466,8 @@ static void the_largest(void **state)
     open_alone(&spool, SPOOL_HEADER_BYTES + SPOOL_RECORD_MAX_BYTES);
     for (uint64_t id = 1; id < 4; id++) {
         assert_int_equal(spool_begin(&spool, (struct bytes){(uint8_t *)topic, sizeof topic},
-                                     PAYLOAD_MAX_BYTES, &payload), EX_OK);
+                                     PAYLOAD_MAX_BYTES, &payload),
+                         EX_OK);
         memset(wr_claim(&payload, PAYLOAD_MAX_BYTES), (int)id, PAYLOAD_MAX_BYTES);
         assert_int_equal(spool_commit(&spool, id, &position), EX_OK);
         assert_int_equal(begin(&spool, 1, 1, &payload), EX_CANTCREAT);
@@ -514,8 +515,8 @@ static void full(void **state)
 /* ---- a queue to hold it against ---- */
 
 struct model {
-    uint64_t first, last;           /* the ids in it: first .. last - 1 */
-    uint64_t read;                  /* the one that comes next */
+    uint64_t first, last; /* the ids in it: first .. last - 1 */
+    uint64_t read;        /* the one that comes next */
     size_t lens[IDS_MAX];
     uint64_t ends[IDS_MAX];
 };
@@ -600,8 +601,8 @@ static void as_a_queue(void **state)
     static const struct {
         uint32_t size_min, size_step;
         size_t len_max;
-    } rings[] = {{1024, 1, 100}, {1024, 7, 400}, {1100, 13, 20}, {3000, 101, 600},
-                 {40000, 0, 9000}};
+    } rings[] = {
+        {1024, 1, 100}, {1024, 7, 400}, {1100, 13, 20}, {3000, 101, 600}, {40000, 0, 9000}};
 
     (void)state;
     for (size_t i = 0; i < COUNT(rings); i++)
@@ -680,7 +681,7 @@ static void another_size(void **state)
     assert_next(&spool, 5, 30);
     assert_next(&spool, 6, 200);
     assert_int_equal(spool_remove(&spool, spool.next), EX_OK);
-    put(&spool, 8, 150);            /* across the end */
+    put(&spool, 8, 150); /* across the end */
     put(&second, 9, 10);
     assert_int_equal(second.capacity, 512);
     assert_next(&spool, 7, 100);
@@ -1112,7 +1113,7 @@ static void said_and_passed_over(void **state)
 
     (void)state;
     make_image(0);
-    image[SPOOL_HEADER_BYTES + AROUND + 2 + 41 + 30] ^= 1;     /* in the second one */
+    image[SPOOL_HEADER_BYTES + AROUND + 2 + 41 + 30] ^= 1; /* in the second one */
     put_file("spool", image, image_len, 0600);
     open_alone(&spool, 1024);
     (void)snprintf(said, sizeof said, "spool is damaged at byte %zu: %zu bytes of it are lost",
@@ -1122,7 +1123,7 @@ static void said_and_passed_over(void **state)
     assert_int_equal(spool_look(&spool), EX_OK);
     assert_int_equal(read_all(&spool, ids, 8), 3);
     assert_true(ids[0] == 1 && ids[1] == 3 && ids[2] == 4);
-    assert_string_equal(log_text(), said);          /* once */
+    assert_string_equal(log_text(), said); /* once */
     assert_int_equal(spool_remove(&spool, spool.next), EX_OK);
     assert_int_equal(size_now(), 0);
     spool_close(&spool);
@@ -1158,8 +1159,8 @@ static void lengths_that_cannot_be(void **state)
         off_t at;
         const char *bytes;
         size_t len;
-    } lengths[] = {{20, "\xff\xff", 2}, {20, "\0\x81", 2}, {20, "\0\0", 2}, {22, "\0\1\0\0", 4},
-                   {22, "\xff\xff\xff\xff", 4}, {22, "\0\0\0\0", 4}};
+    } lengths[] = {{20, "\xff\xff", 2}, {20, "\0\x81", 2},           {20, "\0\0", 2},
+                   {22, "\0\1\0\0", 4}, {22, "\xff\xff\xff\xff", 4}, {22, "\0\0\0\0", 4}};
 
     (void)state;
     for (size_t i = 0; i < COUNT(lengths); i++) {
@@ -1172,8 +1173,9 @@ static void lengths_that_cannot_be(void **state)
         put(&spool, 2, 10);
         spool_close(&spool);
         fd = open("spool", O_WRONLY | O_CLOEXEC);
-        assert_int_equal(__real_pwrite(fd, lengths[i].bytes, lengths[i].len,
-                                       SPOOL_HEADER_BYTES + lengths[i].at), lengths[i].len);
+        assert_int_equal(
+            __real_pwrite(fd, lengths[i].bytes, lengths[i].len, SPOOL_HEADER_BYTES + lengths[i].at),
+            lengths[i].len);
         close(fd);
         open_alone(&spool, 200000);
         assert_int_equal(read_all(&spool, ids, COUNT(ids)), 1);
@@ -1279,7 +1281,7 @@ static void not_a_spool(void **state)
         assert_logged(headers[i].said);
         open_as(&spool, 1024);
         assert_int_equal(begin(&spool, 1, 1, &payload), EX_CONFIG);
-        assert_int_equal(in_child(child_looks), EX_CONFIG);     /* not: still locked */
+        assert_int_equal(in_child(child_looks), EX_CONFIG); /* not: still locked */
         spool_close(&spool);
         assert_int_equal(get_file("spool", changed, sizeof changed), image_len);
         assert_memory_equal(changed, image, image_len);
@@ -1331,7 +1333,7 @@ enum { CUT_IDS = 400 };
 
 static struct {
     size_t len;
-    size_t synced_at, removed_at;       /* after how many operations; SIZE_MAX: not yet */
+    size_t synced_at, removed_at; /* after how many operations; SIZE_MAX: not yet */
     uint64_t end;
 } cut_records[CUT_IDS];
 
@@ -1416,7 +1418,7 @@ static void cut_scenario(uint32_t size_max, size_t len_max)
                 cut_records[next_id++].end = s->end;
             }
         } else if (what == 4) {
-            spool.unsynced = true;      /* for what the other one has appended, too */
+            spool.unsynced = true; /* for what the other one has appended, too */
             assert_int_equal(spool_sync(&spool), EX_OK);
             for (uint64_t id = first; id < next_id; id++)
                 if (cut_records[id].synced_at == SIZE_MAX)
@@ -1500,7 +1502,7 @@ static void synced_before_it_is_overwritten(void **state)
     (void)state;
     open_alone(&spool, 1024);
     for (uint64_t id = 1; id < 9; id++)
-        put(&spool, 7 * id, 63 - AROUND);       /* 64 bytes each */
+        put(&spool, 7 * id, 63 - AROUND); /* 64 bytes each */
     assert_int_equal(syncs, 0);
     for (uint64_t id = 1; id < 5; id++)
         assert_next(&spool, 7 * id, 63 - AROUND);
@@ -1624,8 +1626,8 @@ static void each_call_fails(void **state)
 /* Interrupted calls are made again. */
 static void interrupted(void **state)
 {
-    static const enum call calls[] = {FCNTL, FDATASYNC, FTRUNCATE, PREAD, PWRITE, FLOCK,
-                                      PWRITE_HALF};
+    static const enum call calls[] = {FCNTL,  FDATASYNC, FTRUNCATE,  PREAD,
+                                      PWRITE, FLOCK,     PWRITE_HALF};
 
     (void)state;
     for (size_t i = 0; i < COUNT(calls); i++)

@@ -23,7 +23,7 @@ static struct spool other;
 static uint64_t now;
 
 static struct {
-    bool write, sync, read;     /* what fails with EIO */
+    bool write, sync, read; /* what fails with EIO */
     unsigned writes, syncs;
 } disk;
 
@@ -62,7 +62,11 @@ ssize_t __wrap_pwrite(int fd, const void *from, size_t len, off_t at)
 static void begin_run(void)
 {
     const struct session_use use = {
-        .conf = &conf, .keyring = &keyring, .log = log_to, .early = true, .patient = true,
+        .conf = &conf,
+        .keyring = &keyring,
+        .log = log_to,
+        .early = true,
+        .patient = true,
         .give_up_ms = UINT64_MAX,
     };
     const struct client_use client_use = {.conf = &conf, .early = true, .patient = true};
@@ -274,7 +278,7 @@ static void refused_at_once(void **state)
     claimed();
     assert_int_equal(give_len(MESSAGE_MAX_BYTES + 1), SPOOLER_REFUSED);
     session.id_floor = 0;
-    keyring.spool.last_id = STS_ID_MAX;     /* no id is above that */
+    keyring.spool.last_id = STS_ID_MAX; /* no id is above that */
     for (int is_away = 0; is_away < 2; is_away++) {
         assert_int_equal(give_len(1), SPOOLER_REFUSED);
         assert_int_equal(in_flight(), 0);
@@ -302,14 +306,14 @@ static void away_and_back(void **state)
     away();
     now += 10 * S;
     away();
-    expect_spooled(ids, 2);             /* each once */
+    expect_spooled(ids, 2); /* each once */
     ids[2] = give();
     expect_spooled(ids, 3);
     assert_int_equal(in_flight(), 2);
     spooler_work(&sp, now);
-    assert_int_equal(in_flight(), 3);   /* it goes behind them as soon as it may */
+    assert_int_equal(in_flight(), 3); /* it goes behind them as soon as it may */
     back();
-    ids[3] = give();                    /* nothing is unread: directly again */
+    ids[3] = give(); /* nothing is unread: directly again */
     assert_int_equal(in_flight(), 4);
     for (uint32_t i = 0; i < 4; i++)
         assert_int_equal(id_of_flight(i), ids[i]);
@@ -327,8 +331,8 @@ static void states(void **state)
         enum client_state state;
         bool away;
     } table[] = {
-        {CLIENT_IDLE, true}, {CLIENT_RESOLVING, false}, {CLIENT_CONNECTING, false},
-        {CLIENT_GREETING, false}, {CLIENT_UP, false}, {CLIENT_WAITING, true},
+        {CLIENT_IDLE, true},      {CLIENT_RESOLVING, false}, {CLIENT_CONNECTING, false},
+        {CLIENT_GREETING, false}, {CLIENT_UP, false},        {CLIENT_WAITING, true},
     };
 
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -354,8 +358,11 @@ static void patience(void **state)
         uint32_t flights;
         uint64_t ms;
     } table[] = {
-        {1, 1, 500}, {30, 1, 15 * S}, {30, CLIENT_FLIGHTS_MAX - 1, 15 * S},
-        {30, CLIENT_FLIGHTS_MAX, SPOOL_STALL_MS}, {1, CLIENT_FLIGHTS_MAX, 500},
+        {1, 1, 500},
+        {30, 1, 15 * S},
+        {30, CLIENT_FLIGHTS_MAX - 1, 15 * S},
+        {30, CLIENT_FLIGHTS_MAX, SPOOL_STALL_MS},
+        {1, CLIENT_FLIGHTS_MAX, 500},
         {CONF_TIMEOUT_MAX_S, 1, (uint64_t)CONF_TIMEOUT_MAX_S * S / 2},
         {CONF_TIMEOUT_MAX_S, CLIENT_FLIGHTS_MAX, SPOOL_STALL_MS},
     };
@@ -420,7 +427,7 @@ static void a_full_flight(uint8_t qos, uint32_t most)
         assert_int_equal(id_of_flight(i), ids[i]);
     if (qos == 2)
         return;
-    assert_true(give() > ids[COUNT(ids) - 1]);      /* behind them, in the file */
+    assert_true(give() > ids[COUNT(ids) - 1]); /* behind them, in the file */
     for (uint32_t i = 0; i < 3; i++)
         ack(0);
     spooler_work(&sp, now);
@@ -482,7 +489,7 @@ static void claims(void **state)
     assert_false(spooler_claim(&sp, sp.claim_due_ms - 1));
     now = sp.claim_due_ms;
     assert_true(spooler_claim(&sp, now));
-    assert_false(spooler_settled(&sp));     /* what waits is known at once */
+    assert_false(spooler_settled(&sp)); /* what waits is known at once */
     spooler_work(&sp, now);
     assert_int_equal(in_flight(), 1);
     ids[1] = give();
@@ -503,9 +510,9 @@ static void of_others(void **state)
     assert_int_equal(in_flight(), 1);
     now += SPOOL_LOOK_EVERY_MS;
     spooler_work(&sp, now);
-    assert_int_equal(in_flight(), 2);       /* an idle run looks */
+    assert_int_equal(in_flight(), 2); /* an idle run looks */
     others(id + UINT64_C(100000000000));
-    assert_true(give() > id + UINT64_C(100000000000));  /* so does one that gets a message */
+    assert_true(give() > id + UINT64_C(100000000000)); /* so does one that gets a message */
     ack_all();
     ack_all();
     assert_int_equal(session.sent, 4);
@@ -553,7 +560,7 @@ static void late_ones(void **state)
     static const struct {
         unsigned before, mine, theirs, mine_again, theirs_again;
     } table[] = {
-        {0, 1, 1, 0, 0}, {0, 1, 40, 0, 0}, {0, 40, 40, 0, 0}, {5, 20, 50, 0, 0},
+        {0, 1, 1, 0, 0},      {0, 1, 40, 0, 0}, {0, 40, 40, 0, 0},   {5, 20, 50, 0, 0},
         {10, 30, 50, 20, 40}, {0, 64, 1, 0, 0}, {30, 34, 3, 0, 200},
     };
 
@@ -581,7 +588,7 @@ static void late_ones(void **state)
             if (id_of_flight(0) > last) {
                 uint64_t all[2000];
                 const size_t count = spooled(all, COUNT(all));
-                for (size_t n = 0; n < count; n++)      /* nothing between was passed over */
+                for (size_t n = 0; n < count; n++) /* nothing between was passed over */
                     assert_true(all[n] <= last || all[n] >= id_of_flight(0));
                 last = id_of_flight(0);
             }
@@ -644,15 +651,15 @@ static void full(void **state)
     assert_int_equal(sp.refused_ms, now - (SPOOL_RETRY_MS - 1));
     now++;
     assert_int_equal(give_len(4), SPOOLER_LATER);
-    assert_int_equal(sp.refused_ms, now);           /* tried again */
-    assert_int_equal(spooler_hopeless_ms(&sp, false), sp.moved_ms + TIMEOUT_S * S +
-                     CLIENT_LINGER_MS);
+    assert_int_equal(sp.refused_ms, now); /* tried again */
+    assert_int_equal(spooler_hopeless_ms(&sp, false),
+                     sp.moved_ms + TIMEOUT_S * S + CLIENT_LINGER_MS);
     now++;
     assert_true(in_flight() > 0);
     ack(0);
     spooler_work(&sp, now);
     assert_true(sp.away);
-    assert_int_equal(give_len(4), SPOOLER_TAKEN);   /* at once, now that something has moved */
+    assert_int_equal(give_len(4), SPOOLER_TAKEN); /* at once, now that something has moved */
     assert_int_equal(sp.refused, EX_OK);
     assert_int_equal(give_len(4), SPOOLER_LATER);
     back();
@@ -693,7 +700,7 @@ static void flights_find_no_room(void **state)
     assert_logged("spool is full");
     back();
     ack_all();
-    expect_later_deadline();                        /* a refusal of long ago is forgotten */
+    expect_later_deadline(); /* a refusal of long ago is forgotten */
     assert_int_equal(sp.refused, EX_OK);
     assert_int_equal(spooler_finish(&sp, now), EX_OK);
 }
@@ -723,11 +730,12 @@ static void lost_or_not(void **state)
 {
     static const struct {
         enum how how;
-        unsigned inside;        /* what earlier runs have left there */
+        unsigned inside; /* what earlier runs have left there */
         bool lost;
     } table[] = {
         {CANNOT_OPEN, 0, false}, {CANNOT_READ, 0, false}, {CANNOT_READ, 1, true},
-        {REMOVED, 0, false}, {REMOVED, 1, true}, {CANNOT_SYNC, 0, true}, {NOT_OURS, 0, false},
+        {REMOVED, 0, false},     {REMOVED, 1, true},      {CANNOT_SYNC, 0, true},
+        {NOT_OURS, 0, false},
     };
 
     for (size_t i = 0; i < COUNT(table); i++) {
@@ -795,8 +803,9 @@ static void finishes(void **state)
 {
     enum { ACKED, ACKED_NOW, DIRECT, WAITING, NO_SYNC, NO_WRITE, DAMAGED };
     static const int statuses[] = {
-        [ACKED] = EX_OK, [ACKED_NOW] = EX_OK, [DIRECT] = EX_TEMPFAIL, [WAITING] = EX_TEMPFAIL,
-        [NO_SYNC] = EX_IOERR, [NO_WRITE] = EX_IOERR, [DAMAGED] = EX_IOERR,
+        [ACKED] = EX_OK,         [ACKED_NOW] = EX_OK,  [DIRECT] = EX_TEMPFAIL,
+        [WAITING] = EX_TEMPFAIL, [NO_SYNC] = EX_IOERR, [NO_WRITE] = EX_IOERR,
+        [DAMAGED] = EX_IOERR,
     };
 
     for (int i = 0; i < (int)COUNT(statuses); i++) {
@@ -859,7 +868,7 @@ static void hopeless(void **state)
     assert_int_equal(spooler_hopeless_ms(&sp, true), later + 5);
     others(session.last_id + 1);
     now += SPOOL_LOOK_EVERY_MS;
-    spooler_work(&sp, now);             /* what was just sent for another run gets its time, too */
+    spooler_work(&sp, now); /* what was just sent for another run gets its time, too */
     assert_int_equal(in_flight(), 1);
     assert_int_equal(spooler_hopeless_ms(&sp, true), later + 5 + SPOOL_LOOK_EVERY_MS);
 }

@@ -10,7 +10,7 @@
 
 #include "store.h"
 
-#define CLOCK UINT64_C(1800000000000000)    /* 2027, in microseconds */
+#define CLOCK UINT64_C(1800000000000000) /* 2027, in microseconds */
 #define CLOCK_2024 UINT64_C(1704067200000000)
 #define SENDER_BYTES (2 * STORE_BLOCK_BYTES)
 
@@ -191,10 +191,14 @@ static void ids_rise(void **state)
         uint64_t clock_us, ahead, id;
         unsigned syncs;
     } draws[] = {
-        {0, 0, 1, 1},            {0, 0, 2, 1},           {1000, 0, 1000, 1},  {1000, 0, 1001, 1},
-        {500, 10, 1002, 1},      {500, 10, 1003, 0},     {1012, 10, 1012, 0}, {500, 10, 1013, 1},
-        {1023, 0, 1023, 0},      {1023, 0, 1024, 1},     {2000, 1, 2000, 1},  {2000, 1, 2001, 0},
-        {2000, 1, 2002, 1},      {CLOCK, 1000, CLOCK, 1}, {0, 0, CLOCK + 1, 0},
+        {0, 0, 1, 1},         {0, 0, 2, 1},
+        {1000, 0, 1000, 1},   {1000, 0, 1001, 1},
+        {500, 10, 1002, 1},   {500, 10, 1003, 0},
+        {1012, 10, 1012, 0},  {500, 10, 1013, 1},
+        {1023, 0, 1023, 0},   {1023, 0, 1024, 1},
+        {2000, 1, 2000, 1},   {2000, 1, 2001, 0},
+        {2000, 1, 2002, 1},   {CLOCK, 1000, CLOCK, 1},
+        {0, 0, CLOCK + 1, 0},
     };
 
     (void)state;
@@ -377,7 +381,7 @@ static void torn_anywhere(void **state)
             put_file("state", bytes, cut, 0600);
             assert_int_equal(open_either(collector), EX_CONFIG);
             assert_logged("state is damaged: it ");
-            assert_int_equal(get_file("state", bytes + len, len), cut);     /* left alone */
+            assert_int_equal(get_file("state", bytes + len, len), cut); /* left alone */
         }
         put_file("state", bytes, len, 0600);
         assert_int_equal(open_either(collector), 0);
@@ -487,8 +491,8 @@ static void not_this_file(void **state)
     assert_int_equal(open_collector(), EX_CONFIG);
     assert_logged("record 1 has a wrong checksum");
     (void)unlink("state");
-    assert_int_equal(store_open_collector(&store, "state", NULL, other, &peers, windows,
-                                          &test_log), 0);
+    assert_int_equal(store_open_collector(&store, "state", NULL, other, &peers, windows, &test_log),
+                     0);
     store_close(&store);
     get_file("state", copy, sizeof copy);
     memcpy(bytes + STORE_BLOCK_BYTES, copy + STORE_BLOCK_BYTES, STORE_BLOCK_BYTES);
@@ -506,8 +510,9 @@ static void cannot_be_opened(void **state)
     assert_int_equal(store_open_sender(&store, ".", own, &test_log), EX_NOINPUT);
     assert_logged("cannot open .: Is a directory");
     log_forget();
-    assert_int_equal(store_open_collector(&store, "/dev/null", NULL, own, &peers, windows,
-                                          &test_log), EX_CONFIG);
+    assert_int_equal(
+        store_open_collector(&store, "/dev/null", NULL, own, &peers, windows, &test_log),
+        EX_CONFIG);
     assert_logged("/dev/null is damaged: it is not a file");
     assert_int_equal(store.fd, -1);
 }
@@ -607,7 +612,7 @@ static void windows_are_kept(void **state)
     assert_true(windows[1].floor == 0 && windows[1].ids[0] == 7 && windows[1].ids[1] == 0);
     assert_true(windows[2].floor == 0 && windows[2].ids[0] == INT64_MAX);
     assert_false(push_window_take(&windows[0], 8000));
-    assert_int_equal(windows[3].floor, UINT64_C(0xeeeeeeeeeeeeeeee));   /* not ours */
+    assert_int_equal(windows[3].floor, UINT64_C(0xeeeeeeeeeeeeeeee)); /* not ours */
     store_close(&store);
     /* What was marked and not synced is not there. */
     assert_int_equal(open_collector(), 0);
@@ -660,9 +665,9 @@ static void other_peers(void **state)
     size_t len;
 
     (void)state;
-    make_collector_file();              /* keys 0, 1, 2 */
+    make_collector_file(); /* keys 0, 1, 2 */
     len = get_file("state", before, sizeof before);
-    make_peers(&peers, 2, 1, 2);        /* keys 1, 3 */
+    make_peers(&peers, 2, 1, 2); /* keys 1, 3 */
     forget_counts();
     assert_int_equal(open_collector(), 0);
     assert_true(writes == 2 && syncs == 2 && folder_syncs == 0);
@@ -674,7 +679,7 @@ static void other_peers(void **state)
     assert_int_equal(get_file("state", after, sizeof after), len + STORE_BLOCK_BYTES);
     assert_memory_equal(after + STORE_BLOCK_BYTES, before + STORE_BLOCK_BYTES,
                         len - STORE_BLOCK_BYTES);
-    make_peers(&peers, 4, 0, 1);        /* keys 0, 1, 2, 3 */
+    make_peers(&peers, 4, 0, 1); /* keys 0, 1, 2, 3 */
     assert_int_equal(open_collector(), 0);
     assert_int_equal(windows[0].ids[0], 40000);
     assert_int_equal(windows[1].ids[0], 7);
@@ -725,7 +730,8 @@ static void a_removed_record(void **state)
     (void)state;
     make_collector_file();
     assert_int_equal(system("printf 'removed\\n' | dd of=state bs=512 seek=3 conv=notrunc "
-                            "2>dd.log"), 0);
+                            "2>dd.log"),
+                     0);
     assert_int_equal(open_collector(), 0);
     assert_int_equal(windows[0].ids[0], 40000);
     assert_int_equal(windows[2].ids[0], 0);
@@ -771,8 +777,9 @@ static void one_collector_at_a_time(void **state)
     make_peers(&second_peers, 3, 0, 1);
     assert_int_equal(open_collector(), 0);
     log_forget();
-    assert_int_equal(store_open_collector(&second, "state", NULL, own, &second_peers,
-                                          second_windows, &test_log), EX_TEMPFAIL);
+    assert_int_equal(
+        store_open_collector(&second, "state", NULL, own, &second_peers, second_windows, &test_log),
+        EX_TEMPFAIL);
     assert_string_equal(log_text(), "state is in use by another collector");
     /* A sender does not wait for it, for that would be for ever. */
     log_forget();
@@ -785,8 +792,9 @@ static void one_collector_at_a_time(void **state)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(WEXITSTATUS(status), EX_TEMPFAIL);
     store_close(&store);
-    assert_int_equal(store_open_collector(&second, "state", NULL, own, &second_peers,
-                                          second_windows, &test_log), 0);
+    assert_int_equal(
+        store_open_collector(&second, "state", NULL, own, &second_peers, second_windows, &test_log),
+        0);
     store_close(&second);
 }
 
@@ -827,7 +835,7 @@ static void killed_collectors(void **state)
             assert_in_range(windows[i].ids[0], id, id + 1);
             assert_false(push_window_take(&windows[i], id));
         }
-        for (size_t i = 0; i < KEYS; i++)   /* the next round begins alike */
+        for (size_t i = 0; i < KEYS; i++) /* the next round begins alike */
             windows[i] = windows[0], store_mark(&store, i, id);
         assert_int_equal(store_sync(&store), 0);
         store_close(&store);
@@ -847,7 +855,7 @@ static void as_many_as_fit(void **state)
     assert_int_equal(store_sync(&store), 0);
     assert_true(syncs == 1 && writes == PEERS_MAX);
     store_close(&store);
-    make_peers(&peers, PEERS_MAX, 1, 3);        /* all others: the old ones stay */
+    make_peers(&peers, PEERS_MAX, 1, 3); /* all others: the old ones stay */
     assert_int_equal(open_collector(), 0);
     store_close(&store);
     assert_int_equal(stat("state", &status), 0);

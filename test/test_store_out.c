@@ -38,11 +38,11 @@ struct image {
 static struct op {
     enum { WRITE, CUT, SYNC, BAD_SYNC, ACK } kind;
     enum file file;
-    size_t at, len;             /* ACK: at: sender, len: id */
+    size_t at, len; /* ACK: at: sender, len: id */
     uint8_t bytes[STORE_BLOCK_BYTES];
 } ops[OPS_MAX];
 
-static struct image base, image;    /* where the record begins; the files after a crash */
+static struct image base, image; /* where the record begins; the files after a crash */
 static size_t ops_count;
 static bool recording;
 
@@ -115,8 +115,8 @@ static void crash(size_t count, enum loss loss)
         if (loss == NOTHING_LOST || is_synced(i, count))
             apply(&image, op, op->len);
         else if (loss == SOME_LOST && draw(2))
-            apply(&image, op, op->file == OUT && draw(3) == 0 ? draw((unsigned)op->len + 1)
-                                                              : op->len);
+            apply(&image, op,
+                  op->file == OUT && draw(3) == 0 ? draw((unsigned)op->len + 1) : op->len);
     }
 }
 
@@ -131,9 +131,9 @@ int __wrap_ftruncate(int fd, off_t len);
 int __wrap_fdatasync(int fd);
 int __wrap_fsync(int fd);
 
-static unsigned calls, fail_at, fail_count;     /* calls fail_at .. fail_at + fail_count - 1 fail */
+static unsigned calls, fail_at, fail_count; /* calls fail_at .. fail_at + fail_count - 1 fail */
 static int fail_with;
-static bool fail_short;                         /* a write that fails has written a part before */
+static bool fail_short; /* a write that fails has written a part before */
 
 static bool fails(void)
 {
@@ -308,7 +308,7 @@ static int append(const char *text)
            store_append(&store, text + half, strlen(text) - half) != 0;
 }
 
-enum { NOT_APPENDED = -1 };     /* which its caller says */
+enum { NOT_APPENDED = -1 }; /* which its caller says */
 
 /* One message from the broker. */
 static int take(size_t sender, uint64_t id)
@@ -364,8 +364,8 @@ static int deliver(unsigned group)
         if (status == 0 && next[sender] > taken[sender])
             taken[sender] = next[sender];
         next[sender]++;
-        if (status == 0 && (store_group_full(&store) || store.group == group ||
-                            (group == 0 && draw(12) == 0)))
+        if (status == 0 &&
+            (store_group_full(&store) || store.group == group || (group == 0 && draw(12) == 0)))
             status = release();
     }
     return status == 0 ? release() : status;
@@ -483,7 +483,7 @@ static void a_crash_anywhere(void **state)
             acks_until(all, at);
             crash(at, losses[i]);
             put_files(&image);
-            if (i == COUNT(losses) - 1) {   /* and once more, on the way back */
+            if (i == COUNT(losses) - 1) { /* and once more, on the way back */
                 base = image;
                 ops_count = 0;
                 recording = true;
@@ -582,8 +582,8 @@ static void what_failed_stays_so(void **state)
         fail_with = EIO;
         log_forget();
         assert_int_equal(store_sync(&store), EX_IOERR);
-        assert_string_equal(log_text(), with_errno(call == 0 ? "cannot write out"
-                                                             : "cannot write state", EIO));
+        assert_string_equal(log_text(),
+                            with_errno(call == 0 ? "cannot write out" : "cannot write state", EIO));
         assert_int_equal(store_sync(&store), EX_IOERR);
         assert_int_equal(take(0, 2), 0);
         assert_int_equal(store_sync(&store), EX_IOERR);
@@ -626,7 +626,7 @@ static void a_restart_cuts(void **state)
     open_good(1);
     assert_string_equal(log_text(), "");
     assert_int_equal(take(0, 4), 0);
-    store_close(&store);                /* not synced: a clean end cuts, too */
+    store_close(&store); /* not synced: a clean end cuts, too */
     assert_content("out", "0 1\n0 2\n0 3\n");
     open_good(1);
     assert_int_equal(take(0, 4), 0);
@@ -680,31 +680,31 @@ static void assert_not_cut(const char *before, const char *after)
 static void another_file(void **state)
 {
     (void)state;
-    make_uncommitted();                 /* moved away */
+    make_uncommitted(); /* moved away */
     assert_int_equal(rename("out", "out.1"), 0);
     assert_not_cut("", "0 4\n");
     assert_content("out.1", "0 1\n0 2\n0 3\n0 4\n");
-    make_uncommitted();                 /* moved away, and a longer one in its place */
+    make_uncommitted(); /* moved away, and a longer one in its place */
     assert_int_equal(rename("out", "out.1"), 0);
     put_text("out", "0 1\n0 2\n0 3\nmine\n");
     assert_not_cut("0 1\n0 2\n0 3\nmine\n", "0 1\n0 2\n0 3\nmine\n0 4\n");
-    make_uncommitted();                 /* emptied; cut in the middle */
+    make_uncommitted(); /* emptied; cut in the middle */
     put_text("out", "");
     assert_not_cut("", "0 4\n");
     make_uncommitted();
     put_text("out", "0 1\n0 2\n");
     assert_not_cut("0 1\n0 2\n", "0 1\n0 2\n0 4\n");
-    make_uncommitted();                 /* the same inode, with something else in it */
+    make_uncommitted(); /* the same inode, with something else in it */
     put_text("out", "0 1\n0 2\n0 9\nmore, and more of it\n");
     assert_not_cut("0 1\n0 2\n0 9\nmore, and more of it\n",
                    "0 1\n0 2\n0 9\nmore, and more of it\n0 4\n");
-    make_uncommitted();                 /* another name */
+    make_uncommitted(); /* another name */
     assert_int_equal(open_as("out.1", 1), 0);
     assert_logged("out.1 is another file");
     store_close(&store);
     assert_content("out", "0 1\n0 2\n0 3\n0 4\n");
     assert_content("out.1", "");
-    open_good(1);                       /* which is what counts from then on */
+    open_good(1); /* which is what counts from then on */
     assert_content("out", "0 1\n0 2\n0 3\n0 4\n");
     store_close(&store);
 }
@@ -753,8 +753,8 @@ static void what_cannot_be_the_file(void **state)
     refused("none/out", EX_CANTCREAT, "cannot make none/out: No such file");
     refused("state", EX_TEMPFAIL, "state is in use by another collector");
     /* Two collectors of their own, and one file. */
-    assert_int_equal(store_open_collector(&second, "state.2", "out", own, &peers, windows,
-                                          &test_log), 0);
+    assert_int_equal(
+        store_open_collector(&second, "state.2", "out", own, &peers, windows, &test_log), 0);
     refused("out", EX_TEMPFAIL, "out is in use by another collector");
     store_close(&second);
     (void)unlink("state.2");
@@ -767,10 +767,10 @@ static void what_cannot_be_the_file(void **state)
 
 static void the_form_of_a_commit(void **state)
 {
-    static const uint8_t head[] = {'o', 'u', 't', ' ', 'l', 'e', 'n', '\n',
-                                   0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 8};
-    static const uint8_t group[] = {0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0, 5,
-                                    0, 1, 0, 0, 0, 0, 0, 0, 0, 9};
+    static const uint8_t head[] = {'o', 'u', 't', ' ', 'l', 'e', 'n', '\n', 0, 0, 0, 0,
+                                   0,   0,   0,   2,   0,   0,   0,   0,    0, 0, 0, 8};
+    static const uint8_t group[] = {0, 2, 0, 2, 0, 0, 0, 0, 0, 0, 0,
+                                    5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 9};
 
     (void)state;
     assert_int_equal(STORE_GROUP_MAX, 46);
@@ -843,13 +843,13 @@ static void a_damaged_commit(void **state)
 
     (void)state;
     setup(NULL);
-    open_good(1);                       /* commit 1 */
+    open_good(1); /* commit 1 */
     assert_int_equal(take(0, 1), 0);
     assert_int_equal(store_sync(&store), 0);
     assert_int_equal(take(0, 2), 0);
     assert_int_equal(store_sync(&store), 0);
     assert_int_equal(take(0, 3), 0);
-    assert_int_equal(store_sync(&store), 0);    /* commit 4, in the block of the even ones */
+    assert_int_equal(store_sync(&store), 0); /* commit 4, in the block of the even ones */
     assert_int_equal(take(0, 4), 0);
     abandon();
     get_files(&good);

@@ -198,9 +198,9 @@ static void assert_nothing_leaves(struct end *e)
 static void establish(struct both *both)
 {
     assert_int_equal(pass(&both->master, &both->slave, STS_INITREQ, 7).event, STS_EV_STARTED);
-    assert_false(sts_needs_id(&both->slave.s));     /* INITACK carries none */
+    assert_false(sts_needs_id(&both->slave.s)); /* INITACK carries none */
     assert_int_equal(pass(&both->slave, &both->master, STS_INITACK, 0).event, STS_EV_ESTABLISHED);
-    assert_false(sts_ready(&both->master.s, 0));    /* RDYACK first */
+    assert_false(sts_ready(&both->master.s, 0)); /* RDYACK first */
     assert_int_equal(pass(&both->master, &both->slave, STS_RDYACK, 0).event, STS_EV_ESTABLISHED);
 }
 
@@ -290,8 +290,7 @@ static void test_ephemerals_differ(void **state)
     assert_int_equal(sts_tick(&both->master.s, STS2_INITREQ_RETRY_MS), STS_EV_NONE);
     assert_true(sts_needs_id(&both->master.s));
     out = wr_over(second, sizeof second);
-    assert_int_equal(sts_pull(&both->master.s, &out, 2, STS2_INITREQ_RETRY_MS),
-                     STS2_INITREQ_BYTES);
+    assert_int_equal(sts_pull(&both->master.s, &out, 2, STS2_INITREQ_RETRY_MS), STS2_INITREQ_BYTES);
     assert_memory_not_equal(first + 2, second + 2, 32);
 }
 

@@ -1,5 +1,5 @@
 /* test_sts1.c - the state machine of STS/1, both roles, in memory and under a clock of its own. */
-#define _GNU_SOURCE             /* memmem, syscall */
+#define _GNU_SOURCE /* memmem, syscall */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +18,7 @@
 #include "sts1.h"
 
 #define TIMEOUT_MS 30000
-#define T0 5000                     /* the clock when things begin */
+#define T0 5000 /* the clock when things begin */
 #define STEPS (STS_STEP_ESTABLISHED + 1)
 
 /* ---- randomness that a test can take away ---- */
@@ -290,7 +290,7 @@ static int setup(void **state)
 static void test_session(enum sts_cipher cipher)
 {
     static const struct {
-        const char *header, *data;      /* data: 0 none, i two ids, m s one id, p point */
+        const char *header, *data; /* data: 0 none, i two ids, m s one id, p point */
     } order[] = {
         {"M INITREQ:", "i"}, {"S INITACK:", ""}, {"M AUTHREQ:", "s"}, {"S AUTHACK:", ""},
         {"S AUTHREQ:", "m"}, {"M AUTHACK:", ""}, {"M RDYREQ:", "p"},  {"S RDYACK:", ""},
@@ -333,9 +333,13 @@ static void test_session(enum sts_cipher cipher)
     assert_agreed(&master, &slave);
 
     for (int round = 0; round < 3; round++) {
-        p = sealed(&master, "temp=21.5\xc2\xb0" "C", T0 + STS1_GUARD_MS);
+        p = sealed(&master,
+                   "temp=21.5\xc2\xb0"
+                   "C",
+                   T0 + STS1_GUARD_MS);
         assert_int_equal(give(&slave, &p, T0, text), STS_EV_TEXT);
-        assert_string_equal(text, "temp=21.5\xc2\xb0" "C");
+        assert_string_equal(text, "temp=21.5\xc2\xb0"
+                                  "C");
         p = sealed(&slave, "answer from the slave", T0);
         assert_int_equal(give(&master, &p, T0, text), STS_EV_TEXT);
         assert_string_equal(text, "answer from the slave");
@@ -425,14 +429,37 @@ static void test_stop_without_session(void **state)
 /* ---- every step x every message ---- */
 
 enum message {
-    INITREQ_SAME, INITREQ_OTHER, INITREQ_LIBERAL, INITREQ_SHORT, INITREQ_LONG,
-    INITACK, INITACK_DATA,
-    AUTHREQ_MASTER, AUTHREQ_SLAVE, AUTHREQ_WRONG, AUTHREQ_LONG,
-    AUTHACK, AUTHACK_DATA,
-    RDYREQ_MASTER, RDYREQ_SLAVE, RDYREQ_NO_POINT, RDYREQ_MALFORMED, RDYREQ_EMPTY,
-    RDYACK, RDYACK_DATA,
-    ENC_CLEAR, KILL_CLEAR, NO_TYPE, NO_COLON, LATE_COLON, LOWER_CASE, EMPTY,
-    ENC_SEALED, KILL_SEALED, SEALED_GARBAGE, SEALED_LONGER,
+    INITREQ_SAME,
+    INITREQ_OTHER,
+    INITREQ_LIBERAL,
+    INITREQ_SHORT,
+    INITREQ_LONG,
+    INITACK,
+    INITACK_DATA,
+    AUTHREQ_MASTER,
+    AUTHREQ_SLAVE,
+    AUTHREQ_WRONG,
+    AUTHREQ_LONG,
+    AUTHACK,
+    AUTHACK_DATA,
+    RDYREQ_MASTER,
+    RDYREQ_SLAVE,
+    RDYREQ_NO_POINT,
+    RDYREQ_MALFORMED,
+    RDYREQ_EMPTY,
+    RDYACK,
+    RDYACK_DATA,
+    ENC_CLEAR,
+    KILL_CLEAR,
+    NO_TYPE,
+    NO_COLON,
+    LATE_COLON,
+    LOWER_CASE,
+    EMPTY,
+    ENC_SEALED,
+    KILL_SEALED,
+    SEALED_GARBAGE,
+    SEALED_LONGER,
     MESSAGES
 };
 
@@ -925,8 +952,7 @@ static void test_handshake_timeout(void **state)
             assert_int_equal(sts_tick(&s, T0 + TIMEOUT_MS - 1), STS_EV_NONE);
             assert_int_equal(s.v1.step, step);
             assert_int_equal(sts_tick(&s, T0 + TIMEOUT_MS), STS_EV_TIMEOUT);
-            assert_int_equal(s.v1.step,
-                             mode == STS_SLAVE ? STS_STEP_WAIT_INITREQ : STS_STEP_IDLE);
+            assert_int_equal(s.v1.step, mode == STS_SLAVE ? STS_STEP_WAIT_INITREQ : STS_STEP_IDLE);
             assert_wiped(&s);
             assert_int_equal(sts_tick(&s, T0 + 2 * TIMEOUT_MS), STS_EV_NONE);
         }
@@ -1100,8 +1126,8 @@ static void test_longest_text(void **state)
     static const struct {
         size_t topic_len, text_max;
     } rows[] = {
-        {1, 1004}, {4, 1004}, {11, 1004}, {12, 988}, {27, 988}, {28, 972}, {128, 876}, {1003, 12},
-        {1004, 0}, {1018, 0}, {1019, 0}, {65535, 0},
+        {1, 1004},  {4, 1004},  {11, 1004}, {12, 988}, {27, 988}, {28, 972},
+        {128, 876}, {1003, 12}, {1004, 0},  {1018, 0}, {1019, 0}, {65535, 0},
     };
     uint8_t room[STS1_PACKET_MAX_BYTES], text[STS1_PACKET_MAX_BYTES];
 
@@ -1251,7 +1277,8 @@ static void test_restart_is_well_formed(void **state)
         struct sts slave = way.at[STS_SLAVE][STS_STEP_ESTABLISHED];
         char clear[] = "INITREQ:" IDS_OTHER;
         const bool drawn = c < 128 && strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJK0123456789"
-                                             "!@#$%^&*()-=['/<>']_+", c);
+                                             "!@#$%^&*()-=['/<>']_+",
+                                             c);
 
         clear[8 + c % 62] = (char)c;
         assert_int_equal(say(&slave, clear, T0), drawn ? STS_EV_RESTARTED : STS_EV_DROPPED);

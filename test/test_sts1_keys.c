@@ -73,11 +73,12 @@ static void init(struct sts *s, enum sts_mode mode, enum sts_cipher cipher)
 static void test_master_picks_first_not_refused(void **state)
 {
     static const struct {
-        size_t shown[3], count;     /* places in vector_ecdhs */
-        size_t picked;              /* place in `shown` */
+        size_t shown[3], count; /* places in vector_ecdhs */
+        size_t picked;          /* place in `shown` */
     } rows[] = {
-        {{0}, 1, 0}, {{1}, 1, 0}, {{1, 0}, 2, 1}, {{0, 1}, 2, 0}, {{1, 2, 0}, 3, 2},
-        {{1, 2, 3}, 3, 0}, {{3, 4, 0}, 3, 1}, {{2, 5, 0}, 3, 1}, {{4, 0, 1}, 3, 0},
+        {{0}, 1, 0},       {{1}, 1, 0},       {{1, 0}, 2, 1},
+        {{0, 1}, 2, 0},    {{1, 2, 0}, 3, 2}, {{1, 2, 3}, 3, 0},
+        {{3, 4, 0}, 3, 1}, {{2, 5, 0}, 3, 1}, {{4, 0, 1}, 3, 0},
     };
     const struct crypto_point of_peer = point_of(&vector_ecdhs[0].master);
 
@@ -167,8 +168,8 @@ static void receive(struct sts *s, const struct vector_message *v, struct bytes 
         assert_int_equal(news.event, STS_EV_KILLED);
     } else {
         assert_int_equal(news.event, STS_EV_TEXT);
-        assert_true(bytes_equal(news.text,
-                                (struct bytes){v->plaintext.p + 4, v->plaintext.len - 4}));
+        assert_true(
+            bytes_equal(news.text, (struct bytes){v->plaintext.p + 4, v->plaintext.len - 4}));
     }
 }
 

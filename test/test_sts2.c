@@ -2,7 +2,7 @@
  * be dropped, the scenarios; then every damage to a recorded session. */
 #include "sts2_ends.h"
 
-#define MASTER_TOPIC "sts/demo/out"     /* what a master of the vectors is subscribed to */
+#define MASTER_TOPIC "sts/demo/out" /* what a master of the vectors is subscribed to */
 
 static const struct v_session *session_named(const char *name)
 {
@@ -160,8 +160,8 @@ static void test_sessions(void **state)
 
             make(m->from_master ? &master : &slave, v, m, k);
             news = assert_taken(m->from_master ? &slave : &master, v, m, k);
-            assert_int_equal(news.began, m->type == STS_INITACK ||
-                                             (m->type == STS_RDYACK && m->from_master));
+            assert_int_equal(news.began,
+                             m->type == STS_INITACK || (m->type == STS_RDYACK && m->from_master));
             if (m->type == STS_RDYACK) {
                 assert_memory_equal(master.s.link.send_key, v->key_master.p, 32);
                 assert_memory_equal(slave.s.link.take_key, v->key_master.p, 32);
@@ -248,21 +248,36 @@ static void test_reasons(void **state)
         const char *name;
         enum sts_drop why;
     } table[] = {
-        {"initreq-wrong-topic", STS_DROP_TAG},      {"initreq-wrong-psk", STS_DROP_TAG},
-        {"initreq-flip-type", STS_DROP_FORM},       {"initreq-e-zero", STS_DROP_TAG},
-        {"initreq-e-low-order-4", STS_DROP_TAG},    {"initreq-unknown-key", STS_DROP_KEY},
-        {"initreq-s-zero", STS_DROP_KEY},           {"initreq-x-pattern", STS_DROP_TAG},
-        {"initreq-payload-0", STS_DROP_FORM},       {"initreq-version-3", STS_DROP_FORM},
-        {"initreq-replayed", STS_DROP_ID},          {"initreq-id-lower", STS_DROP_ID},
-        {"initreq-replayed-in-session", STS_DROP_ID}, {"initreq-at-master", STS_DROP_FORM},
-        {"initack-e-zero", STS_DROP_TAG},           {"initack-before-initreq", STS_DROP_STATE},
-        {"initack-replayed", STS_DROP_STATE},       {"initack-at-slave", STS_DROP_FORM},
-        {"rdyack-before-initreq", STS_DROP_STATE},  {"rdyack-flip-tag", STS_DROP_TAG},
-        {"rdyack-replayed", STS_DROP_COUNTER},      {"rdyack-with-data", STS_DROP_FORM},
-        {"enc-late", STS_DROP_COUNTER},             {"enc-at-master-reflected", STS_DROP_TAG},
-        {"enc-as-rdyack", STS_DROP_TAG},            {"enc-counter-wire-2-64-1", STS_DROP_COUNTER},
-        {"enc-nonce-big-endian", STS_DROP_TAG},     {"enc-no-associated-data", STS_DROP_TAG},
-        {"kill-8-bytes", STS_DROP_FORM},            {"kill-replayed", STS_DROP_STATE},
+        {"initreq-wrong-topic", STS_DROP_TAG},
+        {"initreq-wrong-psk", STS_DROP_TAG},
+        {"initreq-flip-type", STS_DROP_FORM},
+        {"initreq-e-zero", STS_DROP_TAG},
+        {"initreq-e-low-order-4", STS_DROP_TAG},
+        {"initreq-unknown-key", STS_DROP_KEY},
+        {"initreq-s-zero", STS_DROP_KEY},
+        {"initreq-x-pattern", STS_DROP_TAG},
+        {"initreq-payload-0", STS_DROP_FORM},
+        {"initreq-version-3", STS_DROP_FORM},
+        {"initreq-replayed", STS_DROP_ID},
+        {"initreq-id-lower", STS_DROP_ID},
+        {"initreq-replayed-in-session", STS_DROP_ID},
+        {"initreq-at-master", STS_DROP_FORM},
+        {"initack-e-zero", STS_DROP_TAG},
+        {"initack-before-initreq", STS_DROP_STATE},
+        {"initack-replayed", STS_DROP_STATE},
+        {"initack-at-slave", STS_DROP_FORM},
+        {"rdyack-before-initreq", STS_DROP_STATE},
+        {"rdyack-flip-tag", STS_DROP_TAG},
+        {"rdyack-replayed", STS_DROP_COUNTER},
+        {"rdyack-with-data", STS_DROP_FORM},
+        {"enc-late", STS_DROP_COUNTER},
+        {"enc-at-master-reflected", STS_DROP_TAG},
+        {"enc-as-rdyack", STS_DROP_TAG},
+        {"enc-counter-wire-2-64-1", STS_DROP_COUNTER},
+        {"enc-nonce-big-endian", STS_DROP_TAG},
+        {"enc-no-associated-data", STS_DROP_TAG},
+        {"kill-8-bytes", STS_DROP_FORM},
+        {"kill-replayed", STS_DROP_STATE},
         {"push-at-slave", STS_DROP_FORM},
     };
 
@@ -294,8 +309,9 @@ static void test_low_order_peer(void **state)
         i++;
     go_to(&e, &negative_vectors[i]);
     memset(&e.list[0], 0, sizeof e.list[0]);
-    assert_int_equal(assert_dropped(&e, "s-zero", negative_vectors[i].topic,
-                                    negative_vectors[i].bytes, 0), STS_DROP_KEY);
+    assert_int_equal(
+        assert_dropped(&e, "s-zero", negative_vectors[i].topic, negative_vectors[i].bytes, 0),
+        STS_DROP_KEY);
 }
 
 /* ---- scenarios ---- */
@@ -477,8 +493,8 @@ static void repeat_all(struct end *receiver, const struct v_session *v, size_t i
     bool slave = last->from_master;
     bool taken = last->type == STS_INITREQ ? receiver->s.pending[0].state != PENDING_NONE ||
                                                  receiver->list[0].session_id != 0
-               : last->type == STS_INITACK ? receiver->s.step == STS2_ESTABLISHED
-                                           : false;
+                 : last->type == STS_INITACK ? receiver->s.step == STS2_ESTABLISHED
+                                             : false;
 
     if (last->type >= STS_RDYACK) {
         struct rd r = rd_over(last->bytes.p + 2, 8);
@@ -505,7 +521,7 @@ static void too_early(struct end *receiver, const struct v_session *v, size_t in
         bool slave = v->messages[index].from_master;
 
         if (receiver->s.pending[0].state != PENDING_NONE && v->messages[i].from_master)
-            continue;   /* confirms: taken whatever it is */
+            continue; /* confirms: taken whatever it is */
         *now_ms += STS2_HANDSHAKE_EVERY_MS;
         (void)assert_dropped(receiver, v->messages[i].name, topic_to(v, slave),
                              v->messages[i].bytes, *now_ms);
@@ -529,9 +545,9 @@ enum { SENT = 12, SHOWN = 40 };
 
 struct stream {
     struct end master, slave;
-    uint8_t sealed[SENT][LINK_BYTES + 1];   /* each text is its own number */
+    uint8_t sealed[SENT][LINK_BYTES + 1]; /* each text is its own number */
     uint64_t random;
-    uint64_t next, lost;                    /* what the slave should know */
+    uint64_t next, lost; /* what the slave should know */
 };
 
 static size_t draw(struct stream *t, size_t below)
@@ -604,12 +620,9 @@ static void test_shuffles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sessions),
-        cmocka_unit_test(test_negative),
-        cmocka_unit_test(test_reasons),
-        cmocka_unit_test(test_low_order_peer),
-        cmocka_unit_test(test_scenarios),
-        cmocka_unit_test(test_damage),
+        cmocka_unit_test(test_sessions),  cmocka_unit_test(test_negative),
+        cmocka_unit_test(test_reasons),   cmocka_unit_test(test_low_order_peer),
+        cmocka_unit_test(test_scenarios), cmocka_unit_test(test_damage),
         cmocka_unit_test(test_shuffles),
     };
 

@@ -41,7 +41,7 @@ static void test_kill(void **state)
         talk(&w, b, a, 2);
         sts2_stop(&a->s, w.now_ms);
         if (by_slave)
-            a->s.stopping = false;  /* so that it waits for the next, as assert_over has it */
+            a->s.stopping = false; /* so that it waits for the next, as assert_over has it */
         assert_false(sts2_ready(&a->s));
         assert_false(sts2_delivered(&a->s));
         assert_int_equal(pass(&w, a, b, STS_KILL).event, STS_EV_KILLED);
@@ -187,7 +187,7 @@ static void test_kill_short(void **state)
     assert_wiped(m);
     assert_wiped(&w.slave);
     assert_false(sts2_delivered(&m->s));
-    assert_true(sts2_delivered(&w.slave.s));    /* it sent nothing */
+    assert_true(sts2_delivered(&w.slave.s)); /* it sent nothing */
 }
 
 static void test_kill_unanswered(void **state)
@@ -255,7 +255,7 @@ static void test_replaced_receipts(void **state)
     assert_int_equal(w.slave.s.tally.written, 0);
     sts2_written(&w.slave.s, 2);
     assert_int_equal(w.slave.s.tally.written, 1);
-    sts2_written(&w.slave.s, 1);    /* more than there were */
+    sts2_written(&w.slave.s, 1); /* more than there were */
     assert_int_equal(w.slave.s.tally.written, 1);
     sts2_stop(&b->s, w.now_ms);
     (void)pass(&w, b, &w.slave, STS_KILL);
@@ -283,7 +283,7 @@ static void test_replaced_while_closing(void **state)
     world_init(&w, 1);
     (void)establish(&w, m);
     talk(&w, m, &w.slave, 1);
-    m->s.tally.sent = 5;            /* the receipt will fall short */
+    m->s.tally.sent = 5; /* the receipt will fall short */
     sts2_stop(&m->s, w.now_ms);
     (void)pass(&w, m, &w.slave, STS_KILL);
     lose(&w, &w.slave, STS_KILL);

@@ -51,8 +51,8 @@ static void test_established(void **state)
     assert_int_equal(m->s.step, STS2_ESTABLISHED);
     assert_memory_equal(&m->s.attempt, &no_attempt, sizeof no_attempt);
     assert_memory_equal(&w.slave.s.pending[STS2_PENDING_MAX - 1].noise, &no_noise, sizeof no_noise);
-    assert_false(sts2_ready(&m->s));            /* RDYACK comes first */
-    assert_false(sts2_ready(&w.slave.s));       /* nothing is sent under pending keys */
+    assert_false(sts2_ready(&m->s));      /* RDYACK comes first */
+    assert_false(sts2_ready(&w.slave.s)); /* nothing is sent under pending keys */
     assert_int_equal(w.slave.s.step, STS2_WAIT_INITREQ);
     news = pass(&w, m, &w.slave, STS_RDYACK);
     assert_int_equal(news.event, STS_EV_ESTABLISHED);
@@ -376,8 +376,8 @@ static void test_seal(void **state)
     /* The longest text, made where it goes. */
     memset(room + LINK_HEAD_BYTES, 0x77, MESSAGE_MAX_BYTES);
     memset(text, 0x77, sizeof text);
-    assert_int_equal(sts2_seal(&m->s, &out, (struct bytes){room + LINK_HEAD_BYTES,
-                                                           MESSAGE_MAX_BYTES}), 0);
+    assert_int_equal(
+        sts2_seal(&m->s, &out, (struct bytes){room + LINK_HEAD_BYTES, MESSAGE_MAX_BYTES}), 0);
     assert_int_equal(wr_room(&out), 1);
     assert_int_equal(take(&w, &w.slave, room, sizeof room).why, STS_DROP_FORM);
     news = take(&w, &w.slave, room, sizeof room - 1);
@@ -411,7 +411,7 @@ static void test_question_and_answer(void **state)
         assert_int_equal(pass(&w, m, &w.slave, STS_RDYACK).event, STS_EV_NONE);
         assert_nothing_due(m);
         assert_int_equal(pass(&w, &w.slave, m, STS_RDYACK).event, STS_EV_NONE);
-        assert_nothing_due(m);      /* a master answers none, so nothing echoes */
+        assert_nothing_due(m); /* a master answers none, so nothing echoes */
         assert_nothing_due(&w.slave);
         assert_int_equal(m->s.questions, 0);
     }

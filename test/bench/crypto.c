@@ -12,7 +12,7 @@
 #include "crypto.h"
 #include "fmt.h"
 
-static const size_t sizes[] = {64, 1024, 16384};    /* openssl speed has these, too */
+static const size_t sizes[] = {64, 1024, 16384}; /* openssl speed has these, too */
 
 static uint8_t message[16384];
 

@@ -27,7 +27,7 @@
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 #define TEXT_MAX 400
 
-static unsigned lost;   /* secrets that memcheck takes for public */
+static unsigned lost; /* secrets that memcheck takes for public */
 
 static void secret(void *p, size_t len)
 {
@@ -71,13 +71,13 @@ int mbedtls_ct_memcmp(const void *a, const void *b, size_t len);
 struct peer *real_peers_find(const struct peers *peers, const uint8_t key[32]);
 struct peer *peers_find(const struct peers *peers, const uint8_t key[32]);
 int real_noise_read_1_payload(struct noise *noise, uint8_t *payload, size_t payload_len,
-                                const struct noise_peer *peer);
+                              const struct noise_peer *peer);
 int noise_read_1_payload(struct noise *noise, uint8_t *payload, size_t payload_len,
-                                const struct noise_peer *peer);
+                         const struct noise_peer *peer);
 int real_noise_decrypt(const uint8_t key[32], uint64_t n, struct bytes associated, uint8_t *text,
-                         size_t len);
+                       size_t len);
 int noise_decrypt(const uint8_t key[32], uint64_t n, struct bytes associated, uint8_t *text,
-                         size_t len);
+                  size_t len);
 
 ssize_t __wrap_getrandom(void *to, size_t len, unsigned flags)
 {
@@ -107,23 +107,23 @@ struct peer *peers_find(const struct peers *peers, const uint8_t key[32])
 
 /* The id in a first message is the time at which it was made. */
 int noise_read_1_payload(struct noise *noise, uint8_t *payload, size_t payload_len,
-                                const struct noise_peer *peer)
+                         const struct noise_peer *peer)
 {
     int err = real_noise_read_1_payload(noise, payload, payload_len, peer);
 
     if (err == 0)
-        public(payload, 8);
+    public(payload, 8);
     return err;
 }
 
 /* The two counts in a KILL: the broker has counted as well. */
 int noise_decrypt(const uint8_t key[32], uint64_t n, struct bytes associated, uint8_t *text,
-                         size_t len)
+                  size_t len)
 {
     int err = real_noise_decrypt(key, n, associated, text, len);
 
     if (err == 0 && associated.len == LINK_HEAD_BYTES && associated.p[1] == STS_KILL)
-        public(text, len);
+    public(text, len);
     return err;
 }
 
@@ -292,7 +292,7 @@ static struct sts_news carry(struct end *to, uint8_t *message, size_t len)
     static uint8_t spoilt[TEXT_MAX + STS_CONTROL_MAX_BYTES];
     struct sts_news news;
 
-    must_be_secret(message + len - 16, 16);     /* the tag */
+    must_be_secret(message + len - 16, 16); /* the tag */
     public(message, len);
     memcpy(spoilt, message, len);
     spoilt[len - 1] ^= 1;

@@ -14,9 +14,9 @@
 #include "client.h"
 #include "client_private.h"
 
-#define SOCKET_FD 1000001       /* no descriptor */
+#define SOCKET_FD 1000001 /* no descriptor */
 #define STREAM_BYTES (1 << 18)
-#define ROUNDS_MAX 64           /* of the caller's loop in which nothing moves */
+#define ROUNDS_MAX 64 /* of the caller's loop in which nothing moves */
 
 static struct client c;
 static struct conf conf;
@@ -26,31 +26,31 @@ static uint64_t now;
 static struct {
     bool open;
     uint8_t said[STREAM_BYTES];
-    size_t len, read;           /* read: by the client */
-    size_t pos;                 /* the second reader's */
+    size_t len, read; /* read: by the client */
+    size_t pos;       /* the second reader's */
     bool eof;
     int read_error, write_error, connect_error;
-    size_t read_most, write_most;   /* bytes a call; 0: no limit */
-    size_t write_room;          /* bytes until the socket is full */
-    size_t moved;               /* bytes, by any call */
+    size_t read_most, write_most; /* bytes a call; 0: no limit */
+    size_t write_room;            /* bytes until the socket is full */
+    size_t moved;                 /* bytes, by any call */
 } net;
 
 /* What it hears: packets of this connection. */
 static struct {
     uint8_t packet[CLIENT_PUBLISH_MAX_BYTES];
     size_t len;
-    bool connected, gone;       /* CONNECT came; DISCONNECT did */
+    bool connected, gone; /* CONNECT came; DISCONNECT did */
 } heard;
 
 /* What the user of the client knows. */
 static struct {
-    bool delivered[65536];      /* QoS 2 ids, taken and not released by the broker */
-    bool unreleased[65536];     /* QoS 2 ids, taken and not released by the user */
-    uint16_t held[4096];        /* QoS 1 ids, taken and not released by the user */
+    bool delivered[65536];  /* QoS 2 ids, taken and not released by the broker */
+    bool unreleased[65536]; /* QoS 2 ids, taken and not released by the user */
+    uint16_t held[4096];    /* QoS 1 ids, taken and not released by the user */
     size_t held_count;
-    uint16_t may_leave[65536];  /* PUBACKs */
-    bool asked[65536];          /* PUBRELs came for it */
-    bool pubrec[65536];         /* the broker sent PUBREC */
+    uint16_t may_leave[65536]; /* PUBACKs */
+    bool asked[65536];         /* PUBRELs came for it */
+    bool pubrec[65536];        /* the broker sent PUBREC */
 } user;
 
 /* ---- the system ---- */
@@ -538,7 +538,7 @@ static void look_behind(void)
     const size_t client_at = net.read - (c.rx_len - c.rx_pos);
 
     if (c.state == CLIENT_CLOSING)
-        return;     /* nobody reads any more */
+        return; /* nobody reads any more */
     while (net.open && next_packet(&packet) && net.pos + packet.size <= client_at) {
         const size_t id_at = packet.first >> 4 == 3 ? 2 + (size_t)be16(packet.body) : 0;
         const uint16_t id = packet.len >= id_at + 2 ? be16(packet.body + id_at) : 0;
@@ -579,7 +579,7 @@ static void loop(void)
         client_io(&c, found, now);
         check_inside();
         rounds = events || net.moved != moved || c.state != state ? 0 : rounds + 1;
-        CHECK(rounds < ROUNDS_MAX);     /* a loop that waits for nothing */
+        CHECK(rounds < ROUNDS_MAX); /* a loop that waits for nothing */
     }
 }
 
@@ -710,7 +710,7 @@ static void act(struct rd *in, uint8_t what)
     switch (what) {
     case 0:
         if (c.state == CLIENT_CLOSING)
-            break;      /* nothing may follow DISCONNECT, so nobody does that */
+            break; /* nothing may follow DISCONNECT, so nobody does that */
         publish(k % 3, k & 16 ? largest(k % 3) : fuzz_size(in, PAYLOAD_MAX_BYTES), k & 4, k & 8);
         break;
     case 1:
@@ -777,7 +777,9 @@ static void begin(struct rd *in)
         .quick = how & 2,
         .single = how & 4,
         .early = how & 8,
-        .give_up_ms = how & 16 ? UINT64_MAX : how & 32 ? 60000 : 0,
+        .give_up_ms = how & 16   ? UINT64_MAX
+                      : how & 32 ? 60000
+                                 : 0,
         .patient = how & 64,
         .forget = (more & 0x30) == 0x30,
     };
@@ -818,7 +820,7 @@ static void begin(struct rd *in)
         CHECK(client_init(&c, &use) == 0);
     }
     client_start(&c, now);
-    if (more & 128) {       /* the usual beginning, so that not every script has to find it */
+    if (more & 128) { /* the usual beginning, so that not every script has to find it */
         loop();
         SAY(0x20, 2, 0, 0);
         loop();

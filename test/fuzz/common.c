@@ -11,7 +11,7 @@
 
 #include "limits.h"
 
-#define LOG_FD 1000002      /* no descriptor */
+#define LOG_FD 1000002 /* no descriptor */
 #define LOG_HEAD_CHARS (sizeof "2026-11-23 14:30:36.181 - [ERROR] # sts: " - 1)
 
 struct log fuzz_log = {.fd = LOG_FD, .level = LOG_DEBUG};
@@ -92,8 +92,12 @@ void fuzz_log_forget(void)
 static int32_t take_character(struct rd *r)
 {
     const uint8_t lead = rd_u8(r);
-    const int more = lead < 0x80 ? 0 : lead < 0xc2 ? -1 : lead < 0xe0 ? 1 : lead < 0xf0 ? 2
-                     : lead < 0xf5 ? 3 : -1;
+    const int more = lead < 0x80   ? 0
+                     : lead < 0xc2 ? -1
+                     : lead < 0xe0 ? 1
+                     : lead < 0xf0 ? 2
+                     : lead < 0xf5 ? 3
+                                   : -1;
     int32_t code = more > 0 ? lead & (0x3f >> more) : lead;
 
     for (int i = 0; i < more; i++) {

@@ -29,7 +29,7 @@ static void check_values(const struct conf *c)
 {
     const struct conf_value *values[] = {
         &c->host, &c->username, &c->password, &c->clientid, &c->pubtop, &c->will_topic, &c->key,
-        &c->peer, &c->peers, &c->psk, &c->state, &c->out, &c->spool,
+        &c->peer, &c->peers,    &c->psk,      &c->state,    &c->out,    &c->spool,
     };
 
     for (size_t i = 0; i < COUNT(values); i++)

@@ -127,7 +127,7 @@ static void make_peers(struct rd *in, unsigned mode)
         if (how & 2)
             memcpy(number, own.public_key, 32);
         if (how & 4)
-            number[1] = 0;      /* 0 and 1: points of low order */
+            number[1] = 0; /* 0 and 1: points of low order */
         key_text_write(key, number);
         wr_put(&w, key, KEY_TEXT_CHARS);
         if (how & 8) {

@@ -104,7 +104,7 @@ static void draw(struct line *l)
 
         for (size_t i = 0; i < COUNT(own) && !known; i++)
             known = rest.len >= strlen(own[i]) && memcmp(p, own[i], strlen(own[i])) == 0;
-        if (!known) {           /* ESC [ number C */
+        if (!known) { /* ESC [ number C */
             size_t at = 2;
             while (at < rest.len && p[at] >= '0' && p[at] <= '9')
                 at++;
@@ -120,8 +120,8 @@ static void draw(struct line *l)
 static bool is_word(const char *line, const char *word)
 {
     line += strspn(line, " \t");
-    return strncmp(line, word, strlen(word)) == 0 && (line[strlen(word)] == 0 ||
-                                                      strchr(" \t", line[strlen(word)]));
+    return strncmp(line, word, strlen(word)) == 0 &&
+           (line[strlen(word)] == 0 || strchr(" \t", line[strlen(word)]));
 }
 
 /* What `help` and `status` show are no log lines. */

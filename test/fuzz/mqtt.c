@@ -26,8 +26,8 @@ static void check_header(enum mqtt_version version, const uint8_t *packet, size_
 
 static bool is_inside(struct bytes part, const uint8_t *whole, size_t len)
 {
-    return part.len == 0 || (part.p >= whole && part.len <= len &&
-                             (size_t)(part.p - whole) <= len - part.len);
+    return part.len == 0 ||
+           (part.p >= whole && part.len <= len && (size_t)(part.p - whole) <= len - part.len);
 }
 
 static void check_publish_views(const struct mqtt_publish *publish, const uint8_t *from, size_t len)
@@ -286,8 +286,11 @@ static void read_fields(struct fields *f, struct rd *in)
         f->connect.password = flags & 32 ? any_string(in) : (struct bytes){0};
     } else if (f->kind == PUBLISH) {
         const uint8_t flags = rd_u8(in);
-        f->publish = (struct mqtt_publish){.packet_id = f->id, .qos = f->qos, .dup = flags & 1,
-                                           .retain = flags & 2, .topic = any_string(in)};
+        f->publish = (struct mqtt_publish){.packet_id = f->id,
+                                           .qos = f->qos,
+                                           .dup = flags & 1,
+                                           .retain = flags & 2,
+                                           .topic = any_string(in)};
         f->publish.payload.len = flags & 4 ? rd_be64(in) : rd_be16(in);
     } else if (f->kind == SUBSCRIBE || f->kind == UNSUBSCRIBE) {
         f->filters_count = rd_u8(in) % 10;

@@ -9,13 +9,13 @@
 #define TAKEN_MAX 256
 #define TOPIC bytes_of("t/push")
 
-static struct noise_pair collector, devices[DEVICES + 1];    /* the last one is a stranger */
+static struct noise_pair collector, devices[DEVICES + 1]; /* the last one is a stranger */
 static struct peer list[DEVICES], to_collector[DEVICES + 1];
 static struct peers peers = {list, DEVICES};
 
 static struct {
     struct push_window window;
-    uint64_t taken[TAKEN_MAX];  /* falling */
+    uint64_t taken[TAKEN_MAX]; /* falling */
     size_t count;
 } state[DEVICES];
 
@@ -237,7 +237,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             send_raw(&in);
         else if (op < 16)
             read_window(&in);
-        else        /* most ids need no cryptography */
+        else /* most ids need no cryptography */
             take_id(op % 2, op < 128 ? rd_u8(&in) : op < 224 ? rd_be16(&in) : rd_be64(&in));
     }
     return 0;

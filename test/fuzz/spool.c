@@ -11,7 +11,7 @@
 #include "spool_private.h"
 
 #define RUNS 2
-#define FILE_BYTES 24576        /* more than the largest record */
+#define FILE_BYTES 24576 /* more than the largest record */
 #define STEPS_MAX 48
 
 /* Apart, for the sanitizer to guard the end of each. */
@@ -74,7 +74,7 @@ static uint64_t make_record(struct rd *in, uint64_t position)
     if (how & 32)
         record[rd_u8(in) % len] ^= 1;
     if (how & 64)
-        len = rd_u8(in) % len;      /* a crash left the rest unwritten */
+        len = rd_u8(in) % len; /* a crash left the rest unwritten */
     put_ring(position, record, len);
     return position + len + (how & 128 ? rd_u8(in) : 0);
 }
@@ -105,8 +105,8 @@ static void make_file(struct rd *in, struct fuzz_file *file)
 static bool good;               /* nothing damaged the file since `ids` began */
 static uint64_t ids[STEPS_MAX]; /* appended by these runs, in order */
 static size_t ids_count, ids_next;
-static uint64_t drawn;          /* the highest id */
-static uint64_t sent[STEPS_MAX];    /* where records end that the one run has sent */
+static uint64_t drawn;           /* the highest id */
+static uint64_t sent[STEPS_MAX]; /* where records end that the one run has sent */
 static size_t sent_count;
 
 static void check_run(const struct spool *s)
@@ -224,7 +224,7 @@ static void step(struct fuzz_file *file, struct rd *in)
         /* As the acknowledgements come: up to some record that was sent. */
         if (s->alone && spool_in_use(s))
             (void)!spool_remove(s, sent_count == 0 || (op & 64) ? s->next
-                                                               : sent[rd_u8(in) % sent_count]);
+                                                                : sent[rd_u8(in) % sent_count]);
         break;
     default:
         if (op & 64) {

@@ -124,7 +124,7 @@ static void make_file(struct rd *in, struct fuzz_file *file)
     for (uint8_t i = 0; i < count % (BLOCKS_MAX + 1); i++)
         make_block(in, bytes + i * STORE_BLOCK_BYTES, i);
     len = (size_t)(count % (BLOCKS_MAX + 1)) * STORE_BLOCK_BYTES;
-    if (count & 0x80)       /* not whole */
+    if (count & 0x80) /* not whole */
         len -= rd_be16(in) % (len + 1);
     fuzz_file_set(file, (struct bytes){bytes, len}, 0600);
 }
@@ -264,7 +264,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         list[i].key[0] = (uint8_t)(10 * (i + 1));
     }
     fuzz_file_set(out, fuzz_take(&in, how & 2 ? rd_u8(&in) : 0), 0600);
-    if (how & 128)          /* raw */
+    if (how & 128) /* raw */
         fuzz_file_set(file, fuzz_take(&in, rd_be16(&in)), 0600);
     else
         make_file(&in, file);

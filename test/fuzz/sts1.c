@@ -5,7 +5,7 @@
 #include "obfuscate.h"
 #include "sts1.h"
 
-#define STEPS 8                 /* enum sts_step */
+#define STEPS 8 /* enum sts_step */
 #define TOPIC bytes_of("t")
 #define TIMEOUT_MS 30000
 
@@ -109,7 +109,7 @@ static void take(struct sts *s, struct bytes payload, uint64_t now)
     }
     if (news.event == STS_EV_ESTABLISHED)
         CHECK(s->v1.step == STS_STEP_ESTABLISHED && !sts1_secret_refused(s->v1.key));
-    CHECK(news.event != STS_EV_FAILED || no_random);    /* no payload makes the library fail */
+    CHECK(news.event != STS_EV_FAILED || no_random); /* no payload makes the library fail */
     (void)sts_drop_text(news.why);
     free(copy);
 }

@@ -11,7 +11,7 @@
 #define TO_SLAVE bytes_of("t/in")
 #define TO_MASTER bytes_of("t/out")
 #define MASTERS 3
-#define KEPT 8                  /* messages under way */
+#define KEPT 8 /* messages under way */
 #define TIMEOUT_MS 30000
 #define KEEPALIVE_MS 60000
 
@@ -24,7 +24,7 @@ struct end {
 
 struct message {
     bool to_slave;
-    uint8_t master;             /* from or to */
+    uint8_t master; /* from or to */
     size_t len;
     uint8_t bytes[256];
 };
@@ -32,7 +32,7 @@ struct message {
 /* All that changes. It is copied to and from one place, so that pointers into it stay right. */
 struct world {
     struct end slave, masters[MASTERS];
-    struct message kept[KEPT];  /* all that was sent lately, for replays */
+    struct message kept[KEPT]; /* all that was sent lately, for replays */
     size_t kept_count;
     uint64_t now, id;
     uint8_t drawn;
@@ -51,8 +51,8 @@ static void end_init(struct end *e, enum sts_mode mode, uint8_t secret, struct b
     memset(e->own.private_key, secret, 32);
     crypto_x25519_public(e->own.public_key, e->own.private_key);
     e->peers.list = e->list;
-    sts2_init(&e->s, &(struct sts2_use){mode, &e->own, &e->peers, pubtop, TIMEOUT_MS,
-                                        KEEPALIVE_MS});
+    sts2_init(&e->s,
+              &(struct sts2_use){mode, &e->own, &e->peers, pubtop, TIMEOUT_MS, KEEPALIVE_MS});
 }
 
 static int by_key(const void *a, const void *b)
@@ -300,11 +300,10 @@ static void seal_transport(struct rd *in)
     memcpy(message + LINK_HEAD_BYTES, text.p, text.len);
     noise_encrypt(link->take_key, counter, (struct bytes){message, LINK_HEAD_BYTES},
                   message + LINK_HEAD_BYTES, text.len);
-    const struct sts_news news = take(to, topic_of(to, how),
-                                      (struct bytes){message, LINK_BYTES + text.len},
-                                      counter < next || memcmp(topic, link->topic, 32) != 0 ||
-                                          type < STS_RDYACK || type > STS_KILL ||
-                                          !has_keys(to, link));
+    const struct sts_news news = take(
+        to, topic_of(to, how), (struct bytes){message, LINK_BYTES + text.len},
+        counter < next || memcmp(topic, link->topic, 32) != 0 || type < STS_RDYACK ||
+            type > STS_KILL || !has_keys(to, link));
     if (news.event == STS_EV_DROPPED)
         return;
     CHECK(to->s.tally.lost >= news.lost && news.lost == counter - next);

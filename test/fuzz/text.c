@@ -190,7 +190,8 @@ static void show_time(struct rd *in)
     fmt_time(&out, ms, 'T');
     CHECK(!out.bad && wr_room(&out) == 0);
     CHECK(sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d.%3d%n", &year, &month, &day, &hour, &minute,
-                 &second, &milli, &used) == 7 && used == 23);
+                 &second, &milli, &used) == 7 &&
+          used == 23);
     CHECK(year >= 1970 && month >= 1 && month <= 12 && day >= 1 && day <= 31 && hour < 24 &&
           minute < 60 && second < 60);
 }

@@ -1,5 +1,5 @@
-/* prove_conf_name - the name of a key looked for: every text of 0 bytes to one more than the longest
- * name has. */
+/* prove_conf_name - the name of a key looked for: every text of 0 bytes to one more than the
+ * longest name has. */
 #include "conf_pieces.h"
 
 #define MAX sizeof names[0].text

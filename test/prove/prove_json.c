@@ -4,7 +4,7 @@
 #include "prove.h"
 
 #define MAX 6
-#define ROOM_MAX 20     /* three escapes at full length, and four groups of base64 */
+#define ROOM_MAX 20 /* three escapes at full length, and four groups of base64 */
 
 static void put_one(size_t len, size_t size, size_t offset)
 {

@@ -3,7 +3,7 @@
 #include "prove.h"
 #include "sts1.h"
 
-#define MAX 24           /* three times the longest name of a type */
+#define MAX 24 /* three times the longest name of a type */
 #define POINT_MAX 12
 #define ROOM_MAX 8
 

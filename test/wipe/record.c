@@ -36,7 +36,7 @@ int crypto_random(uint8_t *out, size_t len)
 {
     const int err = real_crypto_random(out, len);
 
-    if (len == 32)      /* client ids and the like are shorter */
+    if (len == 32) /* client ids and the like are shorter */
         put('S', out, len);
     return err;
 }
