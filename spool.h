@@ -18,8 +18,8 @@
  * `damaged`. An empty file is an empty spool, and one that has been emptied becomes that again.
  *
  * The locks are gone with the process that held them. flock(2), spool_claim: one run at a time
- * sends what is here and removes it. A record lock (fcntl(2)), inside the other functions, for as long
- * as a write takes: any run may append meanwhile. On a local file system only.
+ * sends what is here and removes it. A record lock (fcntl(2)), inside the other functions, for as
+ * long as a write takes: any run may append meanwhile. On a local file system only.
  *
  * One thread. What fails is said in one log line; the functions return a status of sysexits.h. */
 #ifndef STS_SPOOL_H

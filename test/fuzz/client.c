@@ -444,7 +444,7 @@ static void release(void)
 /* The last connection of a single message is left open, for the end of the program to close. */
 static void end_of_program(void)
 {
-    if (c.use.single && c.state == CLIENT_IDLE && c.fd == -1)
+    if (c.use.single && (c.state == CLIENT_CLOSING || c.state == CLIENT_IDLE) && c.fd == -1)
         net.open = false;
 }
 
