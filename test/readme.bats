@@ -116,7 +116,7 @@ END
     [[ $(id -u) == 0 ]] || skip 'only root can lay folders over others'
     has_namespaces || skip 'no namespaces to be had here'
     mkdir "$DIR/here" "$DIR/over"
-    (cd "$ROOT" && cp -a ./*.c ./*.h Makefile script config completions doc test "$DIR/here")
+    (cd "$ROOT" && cp -a ./*.c ./*.h ./*.ld Makefile script config completions doc test "$DIR/here")
     ln -s "$ROOT/deps" "$DIR/here/deps"
     mkdir "$DIR/here/build"
     { runner && expectations; } >"$DIR/here/commands"

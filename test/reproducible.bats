@@ -7,7 +7,7 @@ load lib
 @test "built again in a folder with another name: the same bytes" {
     folder="$(scratch)/another/folder with blanks"
     mkdir -p "$folder"
-    (cd "$ROOT" && cp -a ./*.c ./*.h Makefile script "$folder")
+    (cd "$ROOT" && cp -a ./*.c ./*.h ./*.ld Makefile script "$folder")
     ln -s "$ROOT/deps" "$folder/deps"
     # What `make test` was given is for its own run; the flags of the build come with it.
     env -u MAKELEVEL make -C "$folder" all >"$(scratch)/log" 2>&1 || fail "$(tail "$(scratch)/log")"
