@@ -9,6 +9,7 @@
 # make unit     the unit tests alone, built but not run: build/test/test_*
 # make ct       the programs of the constant-time test, built but not run
 # make bench    what sts costs beside mosquitto's clients; SHORT=1: a smoke run
+# make growth   how the cost of a message grows with peers and spool: a table, and doc/growth.svg
 # make instructions     counts instructions anew, for test/instructions
 # make fault    breaks what can break around sts, and looks for lost readings; FAULT="--seed 7"
 # make fuzz     fuzzes each parser for FUZZ_S seconds, JOBS side by side; see test/fuzz/README.md
@@ -149,7 +150,7 @@ PROGRAM_LDFLAGS := $(PROGRAM_CFLAGS) -static -nostartfiles -l:rcrt1.o \
 OBJ := $(SRC:%.c=$(B)/%.o)
 MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 
-.PHONY: all unit test test-brokers demo bench cross dist instructions ct fault fuzz fuzzers \
+.PHONY: all unit test test-brokers demo bench growth cross dist instructions ct fault fuzz fuzzers \
     fuzz-coverage fuzz-merge lint format prove size install uninstall clean check-clang FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -501,6 +502,11 @@ bench:
 	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
 	$(Q)$(MAKE) --no-print-directory all $(B)/bench/crypto
 	$(Q)script/bench $(B)
+
+growth:
+	$(Q)MBEDTLS='$(MBEDTLS)' script/deps test
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)script/growth $(B)
 
 # What test/test_instructions.py holds the program against.
 instructions:
