@@ -108,15 +108,15 @@ ended_well() { # PID FILE-OF-ERRORS
             -o "pubtop=$TOPIC/$3" -o "state=$dir/a.state" -o "spool=$dir/a.spool")
         collect=("${TO[@]}" -o sts_mode=collect -o "key=$dir/b.key" -o "peers=$dir/peers"
             -o "state=$dir/b.state" -o "subtop=$TOPIC/$3")
-        start "$2" -r -n 1 "${collect[@]}" -o "clientid=$3" >"$dir/first" 2>"$dir/err"
-        wait_for subscribed_or_gone "$3" "$BG"
+        start "$2" -r -n 1 "${collect[@]}" -o "clientid=files-$3" >"$dir/first" 2>"$dir/err"
+        wait_for subscribed_or_gone "files-$3" "$BG"
         "$2" "${TO[@]}" "${options[@]}" -s one
         ended_well "$BG" "$dir/err"
         status=0
         "$1" -o ip=127.0.0.1 -o port=1 "${options[@]}" -s two 2>"$dir/err" || status=$?
         expect_status 75
         "$2" "${TO[@]}" "${options[@]}" -s three
-        "$1" -r -n 2 -w "$WAIT_S" "${collect[@]}" -o "clientid=$3" >"$dir/rest" 2>"$dir/err"
+        "$1" -r -n 2 -w "$WAIT_S" "${collect[@]}" -o "clientid=files-$3" >"$dir/rest" 2>"$dir/err"
         expect_content "$dir/first" one
         expect_content "$dir/rest" $'two\nthree'
     }
