@@ -268,6 +268,24 @@ err_of() {
     echo "$(scratch)/$1.err"
 }
 
+# Keys `col`, `dev`, `master` and `slave` in $DIR, each with its public key in NAME.pub; peers of
+# `col`; the options of each end.
+make_ends() {
+    local name
+
+    for name in col dev master slave; do
+        "$STS" -k "$DIR/$name.key" >"$DIR/$name.pub"
+    done
+    echo "dev $(<"$DIR/dev.pub")" >"$DIR/peers"
+    PUSH=(-o sts_mode=push -o "key=$DIR/dev.key" -o "peer=$(<"$DIR/col.pub")" -o pubtop=p/dev)
+    COLLECT=(-o sts_mode=collect -o "key=$DIR/col.key" -o "peers=$DIR/peers"
+        -o "state=$DIR/col.state" -o 'subtop=p/#')
+    MASTER=(-o sts_mode=master -o aes=chachapoly -o "key=$DIR/master.key"
+        -o "peer=$(<"$DIR/slave.pub")" -o subtop=s2m -o pubtop=m2s)
+    SLAVE=(-o sts_mode=slave -o aes=chachapoly -o "key=$DIR/slave.key"
+        -o "peer=$(<"$DIR/master.pub")" -o subtop=m2s -o pubtop=s2m)
+}
+
 # ---- assertions ----
 
 fail() {

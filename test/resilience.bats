@@ -15,23 +15,6 @@ teardown() {
 
 # ---- ends ----
 
-# Keys `col`, `dev`, `master` and `slave`, each with its public key in NAME.pub; peers of `col`.
-make_keys() {
-    local name
-
-    for name in col dev master slave; do
-        "$STS" -k "$DIR/$name.key" >"$DIR/$name.pub"
-    done
-    echo "dev $(<"$DIR/dev.pub")" >"$DIR/peers"
-    PUSH=(-o sts_mode=push -o "key=$DIR/dev.key" -o "peer=$(<"$DIR/col.pub")" -o pubtop=p/dev)
-    COLLECT=(-o sts_mode=collect -o "key=$DIR/col.key" -o "peers=$DIR/peers"
-        -o "state=$DIR/col.state" -o 'subtop=p/#')
-    MASTER=(-o sts_mode=master -o aes=chachapoly -o "key=$DIR/master.key"
-        -o "peer=$(<"$DIR/slave.pub")" -o subtop=s2m -o pubtop=m2s)
-    SLAVE=(-o sts_mode=slave -o aes=chachapoly -o "key=$DIR/slave.key"
-        -o "peer=$(<"$DIR/master.pub")" -o subtop=m2s -o pubtop=s2m)
-}
-
 # Runs it with NAME.out and NAME.err; its process id is PID[NAME].
 declare -gA PID
 
@@ -94,7 +77,7 @@ wait_out() { # NAME LINE
 # ---- brokers that restart ----
 
 @test "every mode that runs long: a restart of the broker is a log line; what comes later arrives" {
-    make_keys
+    make_ends
     start_broker
     begin nosec -r -o subtop=t
     begin collect -r "${COLLECT[@]}"
@@ -150,7 +133,7 @@ wait_out() { # NAME LINE
 }
 
 @test "two shells in a session: its keys outlive the broker's restart, both ways" {
-    make_keys
+    make_ends
     start_broker
     begin_fed slave "${SLAVE[@]}"
     begin_fed master "${MASTER[@]}"
@@ -268,7 +251,7 @@ END
 }
 
 @test "push -l: what goes again is the same message, with DUP" {
-    make_keys
+    make_ends
     hostile close:PUBLISH:1
     TO=(-o ip=127.0.0.1 -o "port=${HOSTILE[close:PUBLISH:1]}")
     sts "${TO[@]}" "${PUSH[@]}" -l <<<'a reading'
@@ -418,7 +401,7 @@ signal.pause()' "$1" "$DIR/swallows"
 
 @test "one-shot modes try every address of a name: unreachable, refused, silent, good" {
     new_net
-    make_keys
+    make_ends
     # No route leads to the first one; nobody listens at the second.
     printf '%s many.test\n' 192.0.2.1 127.0.0.2 127.0.0.3 127.0.0.4 >"$DIR/hosts"
     inside mount --bind "$DIR/hosts" /etc/hosts || skip 'nothing can be mounted here'
@@ -494,7 +477,7 @@ reader_goes() { # CLIENT QOS ARGUMENT...
 
 @test "a collector: a reader that goes away: what was not written comes again" {
     start_broker
-    make_keys
+    make_ends
     sts "${TO[@]}" "${COLLECT[@]}" -o clientid=col -r -w 1
     expect_status 75
     seq -f '%0100.0f' 2000 | sts "${TO[@]}" "${PUSH[@]}" -l
@@ -508,7 +491,7 @@ reader_goes() { # CLIENT QOS ARGUMENT...
 
 @test "a slow reader, QoS 2, -r and collect: keepalive goes on, each message once" {
     start_broker
-    make_keys
+    make_ends
     # So long that those in flight do not fit the output buffer: nothing can be read meanwhile.
     seq -f '%03000.0f' 200 >"$DIR/lines"
     for mode in recv collect; do
@@ -574,7 +557,7 @@ ids() {
 
 @test "a device in 1970: with a state it sends, and its ids go on; without one it says why not" {
     need_wrong_clock
-    make_keys
+    make_ends
     start_broker
     begin collect -v -v -r -j "${COLLECT[@]}"
     wait_said collect 1 ' subscribed to '
@@ -607,7 +590,7 @@ ids() {
 
 @test "a clock that is set back and forth between runs: with a state ids rise, nothing is lost" {
     need_wrong_clock
-    make_keys
+    make_ends
     start_broker
     begin collect -v -v -r -j "${COLLECT[@]}"
     wait_said collect 1 ' subscribed to '
@@ -631,7 +614,7 @@ ids() {
 
 @test "a clock that is set back and forth during -l and -r: nothing ends early or late" {
     need_wrong_clock
-    make_keys
+    make_ends
     start_broker
     set_clock 0
     run_in_background collect /usr/bin/python3 -B "$BATS_TEST_DIRNAME/wall_clock.py" \

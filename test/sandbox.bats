@@ -22,23 +22,6 @@ breaker() {
     /usr/bin/python3 "$BATS_TEST_DIRNAME/sandbox_break.py" "$@"
 }
 
-# Keys `col`, `dev`, `master` and `slave`, each with its public key in NAME.pub; peers of `col`.
-make_keys() {
-    local name
-
-    for name in col dev master slave; do
-        "$STS" -k "$DIR/$name.key" >"$DIR/$name.pub"
-    done
-    echo "dev $(<"$DIR/dev.pub")" >"$DIR/peers"
-    PUSH=(-o sts_mode=push -o "key=$DIR/dev.key" -o "peer=$(<"$DIR/col.pub")" -o pubtop=p/dev)
-    COLLECT=(-o sts_mode=collect -o "key=$DIR/col.key" -o "peers=$DIR/peers"
-        -o "state=$DIR/col.state" -o 'subtop=p/#')
-    MASTER=(-o sts_mode=master -o aes=chachapoly -o "key=$DIR/master.key"
-        -o "peer=$(<"$DIR/slave.pub")" -o subtop=s2m -o pubtop=m2s -o "state=$DIR/master.state")
-    SLAVE=(-o sts_mode=slave -o aes=chachapoly -o "key=$DIR/slave.key"
-        -o "peer=$(<"$DIR/master.pub")" -o subtop=m2s -o pubtop=s2m)
-}
-
 # begin NAME ARGUMENT...: sts in the background; NAME.out, NAME.err, PID[NAME].
 declare -gA PID
 
@@ -124,7 +107,8 @@ children_of() { # PID
 }
 
 @test "-s waits for a broker in it, with and without files, and by name" {
-    make_keys
+    make_ends
+    MASTER+=(-o "state=$DIR/master.state")
     start_broker
     kill -STOP "$BROKER_PID"        # a TCP connection, and silence
     TO=(-o "port=$PORT")
@@ -145,7 +129,8 @@ children_of() { # PID
 }
 
 @test "a push with state and spool in it: kept while the broker is away, sent when it is back" {
-    make_keys
+    make_ends
+    MASTER+=(-o "state=$DIR/master.state")
     start_broker
     begin collect -r "${COLLECT[@]}" -o "out=$DIR/readings"
     wait_said collect 1 ' subscribed to '
@@ -169,7 +154,8 @@ children_of() { # PID
 through_restarts() { # HOST
     local name round
 
-    make_keys
+    make_ends
+    MASTER+=(-o "state=$DIR/master.state")
     start_broker
     TO=(-o "ip=$1" -o "port=$PORT")
     begin nosec -r -o subtop=l
@@ -378,7 +364,8 @@ killed() { # NUMBER REGEX ARGUMENT...: NUMBER as a call of a running sts ends wi
 
 @test "a forbidden call kills: -r, -l and -s, and a collector" {
     need_x86_64
-    make_keys
+    make_ends
+    MASTER+=(-o "state=$DIR/master.state")
     start_broker
     : >"$DIR/err"
     for number in $FORBIDDEN; do
@@ -419,7 +406,8 @@ killed() { # NUMBER REGEX ARGUMENT...: NUMBER as a call of a running sts ends wi
 
 @test "a kernel without seccomp: every mode works, and says so where it is not to be quiet" {
     need_x86_64
-    make_keys
+    make_ends
+    MASTER+=(-o "state=$DIR/master.state")
     start_broker
     for error in EINVAL ENOSYS EPERM EFAULT; do
         without=(/usr/bin/python3 "$BATS_TEST_DIRNAME/sandbox_break.py" without "$error" "$STS")
