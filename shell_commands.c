@@ -360,15 +360,10 @@ static void do_exit(struct shell *shell, char *argument, uint64_t now_ms)
     shell_leave(shell, now_ms);
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* strspn and strcspn would bring 400 bytes. */
 static char *skip_blanks(char *text)
 {
-    while (is_blank(*text))
+    while (spawn_is_blank(*text))
         text++;
     return text;
 }
@@ -378,7 +373,7 @@ static char *cut_word(char *word)
 {
     char *rest = word;
 
-    while (*rest != '\0' && !is_blank(*rest))
+    while (*rest != '\0' && !spawn_is_blank(*rest))
         rest++;
     if (*rest != '\0')
         *rest++ = '\0';

@@ -25,11 +25,6 @@ const char *spawn_err_text(int err)
     return "unknown error";
 }
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
 /* Takes the quotes out of one argument and puts a zero byte behind it. Returns where the next one
  * may begin; NULL when a quote is not closed. */
 static char *cut_argument(char *from)
@@ -37,7 +32,7 @@ static char *cut_argument(char *from)
     char *to = from;
     char quote = '\0';
 
-    for (; *from != '\0' && (quote != '\0' || !is_blank(*from)); from++) {
+    for (; *from != '\0' && (quote != '\0' || !spawn_is_blank(*from)); from++) {
         if (quote != '\0' && *from == quote)
             quote = '\0';
         else if (quote == '\0' && (*from == '\'' || *from == '"'))
@@ -58,7 +53,7 @@ int spawn_split(char *argv[SHELL_ARGS_MAX + 1], char *text)
     int count = 0;
 
     for (;;) {
-        while (is_blank(*text))
+        while (spawn_is_blank(*text))
             text++;
         argv[count] = NULL;
         if (*text == '\0')

@@ -33,6 +33,12 @@ enum spawn_use {
 
 const char *spawn_err_text(int err);
 
+/* What stands between the words of a command. */
+static inline bool spawn_is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 /* Splits a command line in place at blanks and tabs. Between '...' or "..." they are part of an
  * argument; there is no other quoting. Returns how many arguments it has, a NULL behind them in
  * `argv`; or enum spawn_err. */
