@@ -228,6 +228,7 @@ unit: $(TEST_BIN)
 $(T)/test_crypto: private WRAP := getrandom mbedtls_memory_buffer_alloc_init
 $(T)/test_input: private WRAP := read
 $(T)/test_keys: private WRAP := fdatasync fsync getrandom pwrite
+$(T)/test_lookup: private WRAP := connect files_open send
 $(T)/test_resolve: private WRAP := sandbox_enter
 $(T)/test_spool: private WRAP := fcntl fdatasync flock fstat fsync ftruncate poll pread pwrite
 $(T)/test_spooler: private WRAP := fdatasync pread pwrite
@@ -362,7 +363,7 @@ JOBS ?= 2           # side by side
 override FUZZ_S := $(strip $(FUZZ_S))
 override JOBS := $(strip $(JOBS))
 
-FUZZ := mqtt client sts2 push conf keyfiles store spool line text
+FUZZ := mqtt client sts2 push dns conf keyfiles store spool line text
 ifeq ($(SEED),1)
 FUZZ += sts1
 endif

@@ -61,6 +61,20 @@
 #define CLIENT_BACKOFF_MAX_MS 60000
 #define CLIENT_LINGER_MS 1000 /* for the broker to close after our DISCONNECT */
 
+/* ---- host names ---- */
+
+#define DNS_NAME_MAX_CHARS 253                      /* RFC 1035, section 2.3.4, as text */
+#define DNS_QUESTION_MAX_BYTES (12 + (253 + 2) + 4) /* head, name, type and class */
+#define DNS_ANSWER_MAX_BYTES 512 /* section 4.2.1: of UDP, unless asked for more */
+/* resolv.conf(5): what it may say, and what holds where it says nothing. */
+#define LOOKUP_SERVERS_MAX 3
+#define LOOKUP_SEARCH_BYTES 256
+#define LOOKUP_NDOTS_MAX 15
+#define LOOKUP_TIMEOUT_MAX_S 60
+#define LOOKUP_TIMEOUT_S 5 /* of all attempts */
+#define LOOKUP_ATTEMPTS_MAX 10
+#define LOOKUP_ATTEMPTS 2
+
 /* ---- STS/1 ---- */
 
 #define STS_OUTBOX_MAX 8 /* messages waiting to leave: each type once at most */

@@ -1,11 +1,9 @@
 /* resolve.c - see resolve.h. */
 #include "resolve.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -14,22 +12,10 @@
 #include <unistd.h>
 
 #include "crypto.h"
+#include "lookup.h"
 #include "sandbox.h"
 
-static bool is_numeric(struct resolve_address *address, const char *host)
-{
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, host, address->address) == 1)
-        address->family = 4;
-    else if (inet_pton(AF_INET6, host, address->address) == 1)
-        address->family = 6;
-    return address->family != 0;
-}
-
 #if STS_RESOLVER
-
-/* One host's records of one kind take 64 bytes and less each; musl also puts the name there. */
-#define LOOKUP_BYTES 2048
 
 /* What the child says: all of it in one write. */
 struct answer {
@@ -41,31 +27,11 @@ static_assert(sizeof(struct answer) <= 4096, "a write of PIPE_BUF is atomic");
 static_assert(sizeof((struct answer *)0)->addresses == sizeof((struct resolve *)0)->addresses,
               "the one is copied to the other");
 
-static void look_up(struct answer *answer, const char *host, int family, size_t address_len)
-{
-    struct hostent entry, *found = NULL;
-    char buffer[LOOKUP_BYTES];
-    int error;
-
-    if (gethostbyname2_r(host, family, &entry, buffer, sizeof buffer, &found, &error) != 0 ||
-        !found)
-        return;
-    for (char **p = found->h_addr_list; *p && answer->count < CLIENT_ADDRESSES_MAX; p++) {
-        struct resolve_address *to = &answer->addresses[answer->count++];
-        to->family = family == AF_INET ? 4 : 6;
-        memcpy(to->address, *p, address_len);
-    }
-}
-
-/* IPv6 goes first (RFC 6724), but leaves room for IPv4. */
 static bool say(int fd, const char *host)
 {
     struct answer answer = {0};
 
-    look_up(&answer, host, AF_INET6, 16);
-    if (answer.count > CLIENT_ADDRESSES_MAX / 2)
-        answer.count = CLIENT_ADDRESSES_MAX / 2;
-    look_up(&answer, host, AF_INET, 4);
+    answer.count = lookup_name(answer.addresses, host);
     return write(fd, &answer, sizeof answer) == (ssize_t)sizeof answer;
 }
 
@@ -139,7 +105,7 @@ static int begin(struct resolve *r, const char *host, void *secrets, size_t secr
 
 void resolve_keep(struct resolve *r, const char *host, void *secrets, size_t secrets_len)
 {
-    if (is_numeric(&r->addresses[0], host))
+    if (lookup_numeric(&r->addresses[0], host))
         return;
     r->kept = true;
     r->error = begin(r, host, secrets, secrets_len);
@@ -239,7 +205,7 @@ enum resolve_result resolve_start(struct resolve *r, const char *host)
 {
     struct resolve_address address;
 
-    if (!is_numeric(&address, host))
+    if (!lookup_numeric(&address, host))
         return ask(r, host);
     r->addresses[0] = address;
     r->count = 1;

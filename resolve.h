@@ -1,7 +1,8 @@
 /* resolve.h - a host name -> addresses, without blocking the poll loop.
  *
- * A numeric address is taken as it stands. For a name a child process asks musl's resolver (which
- * has no time limit that a caller could set, and blocks) and sends what it found through a pipe.
+ * A numeric address is taken as it stands. For a name a child process asks (lookup.h, which
+ * blocks) and sends what it found through a pipe: what strangers answer is read by a process that
+ * has no key.
  *
  * It ends with its answer. A caller that is going to enter a sandbox, where there is no fork and no
  * open, has one made before that is kept: it looks the name up anew each time it is asked, for the

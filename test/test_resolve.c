@@ -21,7 +21,7 @@
 #include "resolve.h"
 #include "sandbox.h"
 
-/* The list of calls is that of musl's resolver. This machine's C library makes others; whether the
+/* The list of calls is that of musl. This machine's C library makes others; whether the
  * list is whole, test/sandbox.bats sees. */
 int __wrap_sandbox_enter(enum sandbox who);
 int __wrap_sandbox_enter(enum sandbox who)
