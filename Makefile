@@ -127,6 +127,8 @@ SMALL := -flto -flto-partition=one -ffunction-sections -fdata-sections \
 HOT_MBEDTLS := chacha20 poly1305 sha256
 HOT := -Os -ftree-loop-im -fmove-loop-invariants -foptimize-sibling-calls -ftree-dominator-opts \
     -fpartial-inlining -fshrink-wrap -fcaller-saves -ftree-sink
+# Thumb-1 has no multiplication of 32 bits by 32 to 64, and few registers: half as fast there.
+HOT += $(if $(filter armv5,$(ARCH)),-marm)
 # musl keeps the canary in two places, a variable and, at an offset that is part of its ABI, behind
 # the thread pointer. Which one takes less code is not the compiler's default.
 CANARY_x86_64 := -mstack-protector-guard=global
@@ -137,8 +139,8 @@ HARDEN += $(if $(filter armv5,$(ARCH)),,$(CANARY_$(firstword $(subst -, ,$(MACHI
 # What each of these wins, and what was tried beside them: doc/size.md.
 PROGRAM_CFLAGS := $(HARDEN) $(SMALL) $(CFLAGS)
 
-# MIPS needs more headers than sts.ld knows, and the linker for s390x sections of its own.
-LAYOUT := $(if $(filter x86_64-% i686-% arm-% aarch64-%,$(MACHINE)),$(comma)-T$(comma)sts.ld)
+# The linker for s390x needs sections of its own.
+LAYOUT := $(if $(filter x86_64-% i686-% arm-% aarch64-% mips%,$(MACHINE)),$(comma)-T$(comma)$(B)/sts.ld)
 
 # A static PIE by hand, because musl-gcc ignores -static-pie: rcrt1.o relocates the program itself,
 # so no loader is named in it, and no relocation may be left in what is read-only.
@@ -158,10 +160,13 @@ MBEDTLS_OBJ := $(MBEDTLS_SRC:%.c=$(B)/mbedtls/%.o)
 all: $(B)/sts
 
 # Unstripped: what the tests look up symbols in.
-$(B)/sts.debug: $(OBJ) $(MBEDTLS_OBJ) sts.ld
+$(B)/sts.debug: $(OBJ) $(MBEDTLS_OBJ) $(B)/sts.ld
 	$(if $(Q),@echo "  LD    $@")
 	$(Q)rm -f $(B)/*.su
 	$(Q)$(CC) -o $@ $(filter %.o,$^) $(PROGRAM_LDFLAGS)
+
+$(B)/sts.ld: sts.ld $(B)/flags
+	$(Q)$(CC) -E -P -x assembler-with-cpp -o $@ $<
 
 $(B)/sts: $(B)/sts.debug
 	$(if $(Q),@echo "  STRIP $@")
@@ -188,7 +193,7 @@ $(B)/crypto.o $(T)/crypto.o: mbedtls_config.h
 
 # Lists and flags in one file that changes with them, so that other ones build everything anew.
 $(B)/flags: FORCE
-	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(BASE) $(WARN) $(PROGRAM_LDFLAGS) $(EVEREST_FLAGS) \
+	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(BASE) $(WARN) $(PROGRAM_LDFLAGS) $(HOT) $(EVEREST_FLAGS) \
 	    $(MBEDTLS) $(SRC))
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
