@@ -49,7 +49,8 @@ static void close_fds(struct resolve *r)
 static _Noreturn void serve(const char *name, int questions, int answers, void *secrets,
                             size_t secrets_len)
 {
-    char host[CONF_VALUE_MAX_CHARS + 1], question;
+    char host[CONF_VALUE_MAX_CHARS + 1] = {0}, question;
+    const struct bytes asked = bytes_of(name);
     sigset_t all;
 
     sigfillset(&all);
@@ -58,8 +59,7 @@ static _Noreturn void serve(const char *name, int questions, int answers, void *
     close(STDIN_FILENO);
     close(STDOUT_FILENO);
     close(STDERR_FILENO);
-    strncpy(host, name, sizeof host - 1);
-    host[sizeof host - 1] = '\0';
+    memcpy(host, asked.p, asked.len < sizeof host ? asked.len : sizeof host - 1);
     crypto_wipe(secrets, secrets_len);
     (void)!sandbox_enter(SANDBOX_RESOLVER);
     while (read(questions, &question, sizeof question) == (ssize_t)sizeof question &&
