@@ -49,17 +49,17 @@ enum sts_step {
 struct sts1 {
     enum sts_step step;
     uint64_t expires_ms; /* when the handshake has taken too long; UINT64_MAX: none under way */
-    enum sts_type outbox[STS_OUTBOX_MAX]; /* waiting for sts_pull, in the order they leave */
+    uint64_t resend_ms;  /* INITREQ or RDYREQ again; UINT64_MAX: never */
+    uint64_t ready_ms;   /* the first ENC or KILL may leave; 0: it may */
     size_t outbox_len;
+    size_t shown_count;
+    enum sts_type outbox[STS_OUTBOX_MAX]; /* waiting for sts_pull, in the order they leave */
     uint8_t id_master[STS1_ID_CHARS];
     uint8_t id_slave[STS1_ID_CHARS];
-    uint8_t shown[STS1_SHOWN_KEYS_MAX][32]; /* private keys of the RDYREQs sent, oldest first */
-    size_t shown_count;
     uint8_t key[32];
-    uint8_t iv[STS1_BLOCK_BYTES];   /* CBC: one chain that both directions share */
-    struct crypto_point public_key; /* what the next RDYREQ shows */
-    uint64_t resend_ms;             /* INITREQ or RDYREQ again; UINT64_MAX: never */
-    uint64_t ready_ms;              /* the first ENC or KILL may leave; 0: it may */
+    uint8_t iv[STS1_BLOCK_BYTES];           /* CBC: one chain that both directions share */
+    struct crypto_point public_key;         /* what the next RDYREQ shows */
+    uint8_t shown[STS1_SHOWN_KEYS_MAX][32]; /* private keys of the RDYREQs sent, oldest first */
 };
 
 #endif
@@ -77,7 +77,6 @@ struct sts_setup {
 
 struct sts {
     struct sts_setup setup;
-    uint64_t sent, received, dropped; /* ENC messages of all sessions; payloads dropped */
     int crypto_err; /* enum crypto_err behind the last STS_EV_FAILED or STS_ERR_CRYPTO */
     union {         /* of the version that is spoken */
 #if STS_SEED
@@ -85,6 +84,7 @@ struct sts {
 #endif
         struct sts2 v2;
     };
+    uint64_t sent, received, dropped; /* ENC messages of all sessions; payloads dropped */
 };
 
 /* The words for an error or a drop, for a log line; never NULL. */
