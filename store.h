@@ -57,14 +57,14 @@ struct store {
     /* a collector */
     const struct peers *peers;
     const struct push_window *windows;
-    uint16_t block[PEERS_MAX]; /* where the record of a peer is; 0: nowhere */
-    uint64_t marked[(PEERS_MAX + 63) / 64];
     /* its output file */
     const char *out; /* NULL: none */
     int out_fd;
-    off_t out_len;                     /* nothing below it is cut off any more */
-    uint64_t sequence;                 /* of the commit block written last */
-    unsigned group;                    /* readings in the next one */
+    off_t out_len;             /* nothing below it is cut off any more */
+    uint64_t sequence;         /* of the commit block written last */
+    unsigned group;            /* readings in the next one */
+    uint16_t block[PEERS_MAX]; /* where the record of a peer is; 0: nowhere */
+    uint64_t marked[(PEERS_MAX + 63) / 64];
     uint8_t commit[STORE_BLOCK_BYTES]; /* that one, as far as it is known */
 };
 
