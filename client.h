@@ -82,17 +82,17 @@ struct client_event {
 struct client_use {
     const struct conf *conf; /* kept by reference */
     const char *client_id;   /* where conf has none; NULL: a random one. Copied. */
+    uint64_t give_up_ms;     /* how long to go on trying after a loss; 0: a loss ends all;
+                                   UINT64_MAX: for ever. The first connect is tried once, the
+                                   first subscription twice, and what trying again cannot mend ends
+                                   all; ... */
+    bool patient;            /* ... but not with this: then everything is tried again */
     bool subscribe;          /* to conf's subtops */
     bool quick;              /* answers matter: see client_rx_read */
     bool single;             /* one message is all there will be to send */
     bool early;              /* PUBLISH may leave before CONNACK: [MQTT-3.1.4-5] and its note */
     bool forget;             /* the broker is made to forget the session of an earlier run first
                                    (section 3.1.2.4): nobody here can finish its QoS 2 flows */
-    uint64_t give_up_ms;     /* how long to go on trying after a loss; 0: a loss ends all;
-                                   UINT64_MAX: for ever. The first connect is tried once, the
-                                   first subscription twice, and what trying again cannot mend ends
-                                   all; ... */
-    bool patient;            /* ... but not with this: then everything is tried again */
 };
 
 /* What a PUBLISH in the ring is waiting for. */
@@ -143,57 +143,57 @@ struct client_skip {
 /* One connection; its fields belong to the files of the client. Others may read `state`, and which
  * packets are in flight. */
 struct client {
-    /* Small fields before large ones, as in session.h and conf.h: short offsets are short code. */
-    struct client_use use;
+    /* Small fields before large ones, here as in the other structs: short offsets are short code,
+     * and on ARM a byte has to be nearest for that. */
     enum client_state state;
-    int fd;                      /* -1: none */
-    bool forgetting;             /* this connection is only to make the broker forget */
-    bool was_up;                 /* a CONNACK was taken at least once */
-    bool was_subscribed;         /* a SUBACK */
-    bool in_vain;                /* the last connection ended before the first SUBACK */
-    bool answered;               /* CONNACK taken on this connection */
-    bool proven;                 /* ... and something of ours, or by us, acknowledged */
-    bool deaf;                   /* the caller kept us from reading when we last looked */
-    bool eof;                    /* the broker closed its side */
-    bool hung_up;                /* both sides are closed; poll would say so for ever */
-    bool blocked;                /* the socket took no more; wait for POLLOUT */
-    short poll_said;             /* what poll said while resolving or connecting; 0: nothing yet */
-    int io_error;                /* errno of a failed read or write */
-    struct client_failure fault; /* found since the last client_next */
+    bool forgetting;     /* this connection is only to make the broker forget */
+    bool was_up;         /* a CONNACK was taken at least once */
+    bool was_subscribed; /* a SUBACK */
+    bool in_vain;        /* the last connection ended before the first SUBACK */
+    bool answered;       /* CONNACK taken on this connection */
+    bool proven;         /* ... and something of ours, or by us, acknowledged */
+    bool deaf;           /* the caller kept us from reading when we last looked */
+    bool paused;         /* the caller does not take messages */
+    bool eof;            /* the broker closed its side */
+    bool hung_up;        /* both sides are closed; poll would say so for ever */
+    bool blocked;        /* the socket took no more; wait for POLLOUT */
+    bool ping_wanted;    /* PINGREQ goes out behind all that is queued now */
+    bool ping_covers;    /* the last of them left after every QoS 0 PUBLISH */
+    bool unconfirmed;    /* a QoS 0 PUBLISH left, and no PINGRESP covers it */
+    bool qos0_lost;      /* the connection went while that was so */
+    bool rx_waits;       /* rx is unread until there is room for its acknowledgements */
+    bool ids_used;       /* a bit of `unreleased` was set since they were all cleared */
+    uint8_t taken_qos;   /* of the PUBLISH that CLIENT_EV_MESSAGE showed */
+    uint16_t taken_id;
+    uint16_t next_packet_id;
+    uint16_t subscribe_id; /* 0: no SUBSCRIBE under way */
+    short poll_said;       /* what poll said while resolving or connecting; 0: nothing yet */
+
+    int fd;                                         /* -1: none */
+    int io_error;                                   /* errno of a failed read or write */
+    uint32_t pings;                                 /* PINGREQs without PINGRESP */
+    uint32_t flight_head, flight_tail, flight_next; /* counters: oldest, free, to be written */
+    enum client_queue_id partial; /* was cut off by a short write, and goes on first */
+    struct client_use use;
+    size_t rx_pos, rx_len; /* rx[rx_pos..rx_len-1] is unread */
+    size_t taken_len;      /* of the PUBLISH that CLIENT_EV_MESSAGE showed; 0: none */
+    size_t flight_sent;    /* bytes of flight_next already written */
+    size_t acks_released;  /* acks up to here may leave */
+    size_t address;        /* index of the one in use */
+    struct client_queue control, acks, tail;
 
     uint64_t step_deadline_ms; /* of resolving, connecting, CONNACK, SUBACK, closing, waiting */
-    uint64_t connect_until_ms; /* for all addresses together */
-    uint64_t up_ms;            /* when CONNACK came */
-    uint64_t lost_ms;          /* when the last good connection went; UINT64_MAX: none did */
-    uint64_t backoff_ms;       /* upper bound of the next wait */
     uint64_t progress_ms;      /* when something unacknowledged last moved */
     uint64_t last_tx_ms, last_rx_ms;
-    uint64_t ping_ms; /* when the oldest unanswered PINGREQ left */
-    uint32_t pings;   /* PINGREQs without PINGRESP */
-    bool ping_wanted; /* PINGREQ goes out behind all that is queued now */
-    bool ping_covers; /* the last of them left after every QoS 0 PUBLISH */
-    bool unconfirmed; /* a QoS 0 PUBLISH left, and no PINGRESP covers it */
-    bool qos0_lost;   /* the connection went while that was so */
-    bool paused;      /* the caller does not take messages */
+    uint64_t lost_ms;          /* when the last good connection went; UINT64_MAX: none did */
+    uint64_t connect_until_ms; /* for all addresses together */
+    uint64_t up_ms;            /* when CONNACK came */
+    uint64_t backoff_ms;       /* upper bound of the next wait */
+    uint64_t ping_ms;          /* when the oldest unanswered PINGREQ left */
 
-    uint16_t next_packet_id;
-    uint16_t subscribe_id;                          /* 0: no SUBSCRIBE under way */
-    uint32_t flight_head, flight_tail, flight_next; /* counters: oldest, free, to be written */
-    size_t flight_sent;                             /* bytes of flight_next already written */
-    struct client_flight open;                      /* between client_publish and client_commit */
-
-    struct client_queue control, acks, tail;
-    size_t acks_released;         /* acks up to here may leave */
-    enum client_queue_id partial; /* was cut off by a short write, and goes on first */
-
-    size_t rx_pos, rx_len; /* rx[rx_pos..rx_len-1] is unread */
-    bool rx_waits;         /* ... until there is room for its acknowledgements */
-    size_t taken_len;      /* of the PUBLISH that CLIENT_EV_MESSAGE showed; 0: none */
-    uint16_t taken_id;
-    uint8_t taken_qos;
+    struct client_failure fault; /* found since the last client_next */
     struct client_skip skip;
-    bool ids_used;  /* a bit of `unreleased` was set since they were all cleared */
-    size_t address; /* index of the one in use */
+    struct client_flight open; /* between client_publish and client_commit */
     char client_id[CONF_VALUE_MAX_CHARS + 1];
     struct client_flight flights[CLIENT_FLIGHTS_MAX];
 

@@ -72,12 +72,12 @@ struct conf_origin {
 };
 
 struct conf {
+    enum sts_mode mode;
+    enum sts_cipher cipher;
     const char *name;     /* of the file, as the user gave it; "" when there is none */
     uint8_t mqtt_version; /* enum mqtt_version */
     uint16_t port;
     size_t subtop_count;
-    enum sts_mode mode;
-    enum sts_cipher cipher;
     uint8_t qos;
     bool retain;
     uint16_t keepalive_s; /* 0: off */

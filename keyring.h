@@ -15,11 +15,11 @@ struct keyring {
     struct noise_pair own;
     struct peers peers;
     struct store store;
-    struct peer list[PEERS_MAX];               /* peers.list */
     union {                                    /* a sender has no windows, a collector no spool */
         struct push_window windows[PEERS_MAX]; /* of the peer at the same place */
         struct spool spool;                    /* opened by spooler.h */
     };
+    struct peer list[PEERS_MAX]; /* peers.list */
 };
 
 /* Reads the key file and the peers that `conf` names; nothing where the mode needs none. A copy of

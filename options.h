@@ -18,15 +18,15 @@ enum options_action {
 
 struct options {
     enum options_action action;
-    const char *config;                           /* -c; NULL: none */
-    const char *overrides[OPTIONS_OVERRIDES_MAX]; /* -o, in order */
+    const char *config; /* -c; NULL: none */
     int overrides_count;
-    const char *message; /* of -s */
-    const char *key;     /* of -k */
-    uint64_t count;      /* -n; 0: no limit */
-    uint32_t give_up_s;  /* -w; 0: no limit */
-    bool json;           /* -j */
-    int verbosity;       /* -v: +1 each, -q: -1 */
+    const char *message;                          /* of -s */
+    const char *key;                              /* of -k */
+    uint64_t count;                               /* -n; 0: no limit */
+    uint32_t give_up_s;                           /* -w; 0: no limit */
+    bool json;                                    /* -j */
+    int verbosity;                                /* -v: +1 each, -q: -1 */
+    const char *overrides[OPTIONS_OVERRIDES_MAX]; /* -o, in order */
 };
 
 #endif

@@ -100,29 +100,30 @@ struct session_repeat {
 };
 
 struct session {
+    /* Small fields before large ones, as in client.h. */
+    bool running;         /* between session_start and SESSION_EV_OVER */
+    bool stopping;        /* session_stop was called */
+    bool killed;          /* the other end's KILL came, and the session is not over yet */
+    bool ready;           /* SESSION_EV_READY was given, and holds */
+    bool look_again;      /* something was done that session_next has not looked at */
+    bool shortfall;       /* an STS session ended without a receipt for all of its own */
+    enum session_end end; /* set while running: it is closing, for this reason */
+    int store_status;     /* of SESSION_END_STORE and SESSION_ERR_ID: sysexits.h */
     struct session_use use;
-    bool running;                  /* between session_start and SESSION_EV_OVER */
-    enum session_end end;          /* set while running: it is closing, for this reason */
-    struct client_failure failure; /* of SESSION_END_CLIENT */
-    int store_status;              /* of SESSION_END_STORE and SESSION_ERR_ID: sysexits.h */
-    bool stopping;                 /* session_stop was called */
-    bool killed;                   /* the other end's KILL came, and the session is not over yet */
-    bool ready;                    /* SESSION_EV_READY was given, and holds */
-    bool look_again;               /* something was done that session_next has not looked at */
-    uint64_t stop_until_ms;        /* when stopping: no longer than this */
-    uint64_t slave_until_ms;       /* an impatient slave's last moment; UINT64_MAX: none */
+    uint64_t stop_until_ms;  /* when stopping: no longer than this */
+    uint64_t slave_until_ms; /* an impatient slave's last moment; UINT64_MAX: none */
     uint64_t sent, received, skipped;
-    uint64_t sent_before;      /* of `sent`: in STS sessions before the one of now */
-    bool shortfall;            /* one of those ended without a receipt for all of its own */
-    uint64_t dropped, replays; /* of pushes, and in all */
-    uint64_t lost_untold;      /* messages of the other end that no log line has counted yet */
-    uint64_t unwritten;        /* texts of STS taken since the last session_release */
-    struct session_push push;
+    uint64_t unwritten;            /* texts of STS taken since the last session_release */
+    uint64_t sent_before;          /* of `sent`: in STS sessions before the one of now */
+    uint64_t dropped, replays;     /* of pushes, and in all */
+    uint64_t lost_untold;          /* messages of the other end that no log line has counted yet */
+    uint64_t id_floor;             /* ids of what is sent are above it */
+    uint64_t last_id;              /* of the push that was sealed last */
+    struct client_failure failure; /* of SESSION_END_CLIENT */
     struct session_repeat repeats[SESSION_SAY_COUNT];
-    uint64_t id_floor; /* ids of what is sent are above it */
-    uint64_t last_id;  /* of the push that was sealed last */
-    struct client client;
+    struct session_push push;
     struct sts sts;
+    struct client client;
 };
 
 const char *session_err_text(int err);
