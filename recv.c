@@ -30,18 +30,19 @@ struct piece {
 
 struct recv {
     struct oneshot *run;
-    uint8_t *output;                    /* of RECV_OUT_BYTES */
-    size_t start, len;                  /* output[start..len-1] is not written yet */
-    struct piece pieces[PIECES_MAX];    /* the message that is being put into output */
-    size_t pieces_count, piece, offset; /* how far that got; piece == pieces_count: no message */
-    uint8_t head[JSON_HEAD_BYTES], number[JSON_HEAD_BYTES];
-    uint64_t count;     /* messages put into output whole */
-    uint64_t late;      /* messages of a session that came after the last one asked for */
     bool enough;        /* no further message is wanted */
     bool signalled;     /* a signal came: the next one drops what is not written */
     bool gone;          /* the output takes no more */
-    struct store *file; /* the output goes to its file; NULL: to standard output */
     int status;         /* what went wrong first; EX_OK: nothing */
+    struct store *file; /* the output goes to its file; NULL: to standard output */
+    uint8_t *output;    /* of RECV_OUT_BYTES */
+    size_t start, len;  /* output[start..len-1] is not written yet */
+    size_t pieces_count, piece,
+        offset;     /* how far `pieces` got; piece == pieces_count: no message */
+    uint64_t count; /* messages put into output whole */
+    uint64_t late;  /* messages of a session that came after the last one asked for */
+    struct piece pieces[PIECES_MAX]; /* the message that is being put into output */
+    uint8_t head[JSON_HEAD_BYTES], number[JSON_HEAD_BYTES];
 };
 
 static struct wr room_of(struct recv *recv)
