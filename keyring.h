@@ -12,9 +12,9 @@
 #include "store.h"
 
 struct keyring {
-    struct noise_pair own;
     struct peers peers;
     struct store store;
+    struct noise_pair own;
     union {                                    /* a sender has no windows, a collector no spool */
         struct push_window windows[PEERS_MAX]; /* of the peer at the same place */
         struct spool spool;                    /* opened by spooler.h */

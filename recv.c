@@ -30,17 +30,17 @@ struct piece {
 
 struct recv {
     struct oneshot *run;
-    bool enough;        /* no further message is wanted */
-    bool signalled;     /* a signal came: the next one drops what is not written */
-    bool gone;          /* the output takes no more */
-    int status;         /* what went wrong first; EX_OK: nothing */
-    struct store *file; /* the output goes to its file; NULL: to standard output */
-    uint8_t *output;    /* of RECV_OUT_BYTES */
-    size_t start, len;  /* output[start..len-1] is not written yet */
-    size_t pieces_count, piece,
-        offset;     /* how far `pieces` got; piece == pieces_count: no message */
-    uint64_t count; /* messages put into output whole */
-    uint64_t late;  /* messages of a session that came after the last one asked for */
+    bool enough;          /* no further message is wanted */
+    bool signalled;       /* a signal came: the next one drops what is not written */
+    bool gone;            /* the output takes no more */
+    int status;           /* what went wrong first; EX_OK: nothing */
+    struct store *file;   /* the output goes to its file; NULL: to standard output */
+    uint8_t *output;      /* of RECV_OUT_BYTES */
+    size_t start, len;    /* output[start..len-1] is not written yet */
+    size_t piece, offset; /* how far `pieces` got */
+    size_t pieces_count;  /* piece == pieces_count: no message */
+    uint64_t count;       /* messages put into output whole */
+    uint64_t late;        /* messages of a session that came after the last one asked for */
     struct piece pieces[PIECES_MAX]; /* the message that is being put into output */
     uint8_t head[JSON_HEAD_BYTES], number[JSON_HEAD_BYTES];
 };
