@@ -24,17 +24,11 @@
 
 #include "deadline.h"
 #include "fmt.h"
-
-#define ENTRY_TEXT(name, value, text) \
-    case name: \
-        return text;
+#include "words.h"
 
 const char *client_err_text(int err)
 {
-    switch ((enum client_err)err) {
-        CLIENT_ERRORS(ENTRY_TEXT)
-    }
-    return "no error";
+    return words_of_err(CLIENT_ERRORS(WORDS_ENTRY) "\0no error", err);
 }
 
 uint64_t client_timeout_ms(const struct client *c)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <sys/random.h>
 
+#include "words.h"
+
 /* Everest's source does the same, but its header alone takes it for granted that there is one. */
 #ifndef __SIZEOF_INT128__
 #define KRML_VERIFIED_UINT128
@@ -25,14 +27,7 @@
 
 const char *crypto_err_text(int err)
 {
-    switch (err) {
-#define CRYPTO_ERR_CASE(name, value, text) \
-    case name: \
-        return text;
-        CRYPTO_ERRORS(CRYPTO_ERR_CASE)
-#undef CRYPTO_ERR_CASE
-    }
-    return "unknown error";
+    return words_of_err(CRYPTO_ERRORS(WORDS_ENTRY) "\0unknown error", err);
 }
 
 int crypto_random(uint8_t *out, size_t len)

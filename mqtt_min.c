@@ -2,6 +2,7 @@
 #include "mqtt_min.h"
 
 #include "limits.h"
+#include "words.h"
 
 #define PACKET_ID_BYTES 2     /* section 2.3.1 */
 #define STRING_LENGTH_BYTES 2 /* section 1.5.3 */
@@ -47,51 +48,41 @@ static const struct rule rules[16] = {
 
 /* ---- words ---- */
 
-/* The texts of a list follow each other and an empty one ends it: a table of pointers would cost a
- * relocation for each. */
-static const char *text_at(const char *texts, unsigned index)
-{
-    for (; index > 0 && *texts; index--)
-        texts += strlen(texts) + 1;
-    return *texts ? texts : "unknown";
-}
-
-/* MQTT_ERRORS goes from -1 downwards without a gap. */
 const char *mqtt_err_text(int err)
 {
-#define ERR_TEXT(name, value, text) text "\0"
-    return text_at(MQTT_ERRORS(ERR_TEXT), (unsigned)(-1 - err));
-#undef ERR_TEXT
+    return words_of_err(MQTT_ERRORS(WORDS_ENTRY) "\0unknown", err);
 }
 
 const char *mqtt_type_name(enum mqtt_type type)
 {
-    return text_at("CONNECT\0"
-                   "CONNACK\0"
-                   "PUBLISH\0"
-                   "PUBACK\0"
-                   "PUBREC\0"
-                   "PUBREL\0"
-                   "PUBCOMP\0"
-                   "SUBSCRIBE\0"
-                   "SUBACK\0"
-                   "UNSUBSCRIBE\0"
-                   "UNSUBACK\0"
-                   "PINGREQ\0"
-                   "PINGRESP\0"
-                   "DISCONNECT\0",
-                   (unsigned)type - MQTT_CONNECT);
+    return words_at("CONNECT\0"
+                    "CONNACK\0"
+                    "PUBLISH\0"
+                    "PUBACK\0"
+                    "PUBREC\0"
+                    "PUBREL\0"
+                    "PUBCOMP\0"
+                    "SUBSCRIBE\0"
+                    "SUBACK\0"
+                    "UNSUBSCRIBE\0"
+                    "UNSUBACK\0"
+                    "PINGREQ\0"
+                    "PINGRESP\0"
+                    "DISCONNECT\0"
+                    "\0unknown",
+                    (unsigned)type - MQTT_CONNECT);
 }
 
 const char *mqtt_connack_text(enum mqtt_connack_code code)
 {
-    return text_at("connection accepted\0"
-                   "unacceptable protocol version\0"
-                   "client identifier rejected\0"
-                   "server unavailable\0"
-                   "bad user name or password\0"
-                   "not authorized\0",
-                   (unsigned)code);
+    return words_at("connection accepted\0"
+                    "unacceptable protocol version\0"
+                    "client identifier rejected\0"
+                    "server unavailable\0"
+                    "bad user name or password\0"
+                    "not authorized\0"
+                    "\0unknown",
+                    (unsigned)code);
 }
 
 /* ---- strings and topics ---- */

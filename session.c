@@ -7,17 +7,11 @@
 #include "deadline.h"
 #include "fmt.h"
 #include "session_say.h"
-
-#define ENTRY_TEXT(name, value, text) \
-    case name: \
-        return text;
+#include "words.h"
 
 const char *session_err_text(int err)
 {
-    switch ((enum session_err)err) {
-        SESSION_ERRORS(ENTRY_TEXT)
-    }
-    return "no error";
+    return words_of_err(SESSION_ERRORS(WORDS_ENTRY) "\0no error", err);
 }
 
 bool session_has_sts(const struct session *s)

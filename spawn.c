@@ -12,17 +12,11 @@
 
 #include "files.h"
 #include "signals.h"
+#include "words.h"
 
 const char *spawn_err_text(int err)
 {
-    switch ((enum spawn_err)err) {
-#define SPAWN_ERR_ENTRY(name, value, text) \
-    case name: \
-        return text;
-        SPAWN_ERRORS(SPAWN_ERR_ENTRY)
-#undef SPAWN_ERR_ENTRY
-    }
-    return "unknown error";
+    return words_of_err(SPAWN_ERRORS(WORDS_ENTRY) "\0unknown error", err);
 }
 
 /* Takes the quotes out of one argument and puts a zero byte behind it. Returns where the next one

@@ -6,6 +6,7 @@
 
 #include "sts1.h"
 #include "sts_version.h"
+#include "words.h"
 
 /* ---- STS/2 ---- */
 
@@ -178,83 +179,50 @@ static bool is_v2(const struct sts *s)
 
 const char *sts_err_text(int err)
 {
-    switch (err) {
-#define STS_ERR_CASE(name, value, text) \
-    case name: \
-        return text;
-        STS_ERRORS(STS_ERR_CASE)
-#undef STS_ERR_CASE
-    }
-    return "unknown error";
+    return words_of_err(STS_ERRORS(WORDS_ENTRY) "\0unknown error", err);
 }
 
 const char *sts_drop_text(enum sts_drop why)
 {
-    switch (why) {
-#define STS_DROP_CASE(name, text) \
-    case name: \
-        return text;
-        STS_DROPS(STS_DROP_CASE)
-#undef STS_DROP_CASE
-    }
-    return "unknown reason";
+#define STS_DROP_WORDS(name, text) text "\0"
+    return words_at(STS_DROPS(STS_DROP_WORDS) "\0unknown reason", (unsigned)why);
+#undef STS_DROP_WORDS
 }
 
 const char *sts_type_name(enum sts_type type)
 {
-    switch (type) {
-    case STS_INITREQ:
-        return "INITREQ";
-    case STS_INITACK:
-        return "INITACK";
-    case STS_AUTHREQ:
-        return "AUTHREQ";
-    case STS_AUTHACK:
-        return "AUTHACK";
-    case STS_RDYREQ:
-        return "RDYREQ";
-    case STS_RDYACK:
-        return "RDYACK";
-    case STS_ENC:
-        return "ENC";
-    case STS_KILL:
-        return "KILL";
-    case STS_PUSH:
-        return "PUSH";
-    }
-    return "unknown";
+    return words_at("INITREQ\0"
+                    "INITACK\0"
+                    "AUTHREQ\0"
+                    "AUTHACK\0"
+                    "RDYREQ\0"
+                    "RDYACK\0"
+                    "ENC\0"
+                    "KILL\0"
+                    "PUSH\0"
+                    "\0unknown",
+                    (unsigned)type - STS_INITREQ);
 }
 
 const char *sts_mode_name(enum sts_mode mode)
 {
-    switch (mode) {
-    case STS_NOSEC:
-        return "nosec";
-    case STS_MASTER:
-        return "master";
-    case STS_SLAVE:
-        return "slave";
-    case STS_SENDER:
-        return "push";
-    case STS_COLLECTOR:
-        return "collect";
-    }
-    return "unknown";
+    return words_at("nosec\0"
+                    "master\0"
+                    "slave\0"
+                    "push\0"
+                    "collect\0"
+                    "\0unknown",
+                    (unsigned)mode);
 }
 
 const char *sts_cipher_name(enum sts_cipher cipher)
 {
-    switch (cipher) {
-    case STS_NULL:
-        return "null";
-    case STS_ECB:
-        return "ecb";
-    case STS_CBC:
-        return "cbc";
-    case STS_CHACHAPOLY:
-        return "chachapoly";
-    }
-    return "unknown";
+    return words_at("null\0"
+                    "ecb\0"
+                    "cbc\0"
+                    "chachapoly\0"
+                    "\0unknown",
+                    (unsigned)cipher);
 }
 
 /* ---- both versions ---- */
