@@ -17,6 +17,7 @@
  */
 #include "client_private.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <stddef.h>
@@ -36,7 +37,9 @@ uint64_t client_timeout_ms(const struct client *c)
     return (uint64_t)c->use.conf->timeout_s * 1000;
 }
 
-void client_fault(struct client *c, enum client_err err, int detail, int packet)
+/* Not inlined: there are a dozen calls, and each copy would be larger. */
+__attribute__((noinline)) void client_fault(struct client *c, enum client_err err, int detail,
+                                            int packet)
 {
     if (c->fault.err == 0)
         c->fault = (struct client_failure){.err = err, .detail = detail, .packet = packet};
@@ -115,17 +118,19 @@ static bool is_final(const struct client *c, const struct client_failure *failur
     return true;
 }
 
+static_assert(CLIENT_BACKOFF_MAX_MS <= 65536, "32 bits are enough to draw a wait in");
+
 /* Between half of the bound and all of it: many devices that lost one broker do not all come back
  * in the same second. Without random bytes the bound itself is good enough. */
-static uint64_t draw_wait(struct client *c)
+static uint32_t draw_wait(struct client *c)
 {
-    const uint64_t bound = c->backoff_ms;
+    const uint32_t bound = c->backoff_ms;
     uint8_t random[2];
 
     c->backoff_ms = bound * 2 < CLIENT_BACKOFF_MAX_MS ? bound * 2 : CLIENT_BACKOFF_MAX_MS;
     if (crypto_random(random, sizeof random) < 0)
         return bound;
-    return bound / 2 + bound * (uint64_t)(random[0] << 8 | random[1]) / 65536 / 2;
+    return bound / 2 + bound * (uint32_t)(random[0] << 8 | random[1]) / 65536 / 2;
 }
 
 static void drop_connection(struct client *c)
@@ -171,11 +176,8 @@ static void lose(struct client *c, struct client_event *event, uint64_t now_ms)
     lost_for = now_ms - c->lost_ms;
     event->type = CLIENT_EV_FAILED;
     if (!again && !is_final(c, &failure) && lost_for < c->use.give_up_ms) {
-        const uint64_t left = c->use.give_up_ms - lost_for;
         event->type = CLIENT_EV_LOST;
-        failure.wait_ms = draw_wait(c);
-        if (failure.wait_ms > left)
-            failure.wait_ms = left;
+        failure.wait_ms = (uint32_t)deadline_earlier(draw_wait(c), c->use.give_up_ms - lost_for);
         c->state = CLIENT_WAITING;
         c->step_deadline_ms = now_ms + failure.wait_ms;
     }
@@ -346,7 +348,9 @@ static void next_closing(struct client *c, struct client_event *event, uint64_t 
     event->type = CLIENT_EV_CLOSED;
 }
 
-void client_next(struct client *c, struct client_event *event, uint64_t now_ms)
+/* Not inlined: in session_next every field would be a far offset from the session. */
+__attribute__((noinline)) void client_next(struct client *c, struct client_event *event,
+                                           uint64_t now_ms)
 {
     event->type = CLIENT_EV_NONE;
     switch (c->state) {

@@ -65,7 +65,7 @@ struct client_failure {
     int detail;       /* errno; enum mqtt_err; CONNACK code; index of the refused filter - as
                                `err` has it */
     int packet;       /* enum mqtt_type of a malformed or unexpected packet */
-    uint64_t wait_ms; /* CLIENT_EV_LOST: until the next attempt */
+    uint32_t wait_ms; /* CLIENT_EV_LOST: until the next attempt */
 };
 
 struct client_event {
@@ -171,6 +171,7 @@ struct client {
 
     int fd;                                         /* -1: none */
     int io_error;                                   /* errno of a failed read or write */
+    uint32_t backoff_ms;                            /* upper bound of the next wait */
     uint32_t pings;                                 /* PINGREQs without PINGRESP */
     uint32_t flight_head, flight_tail, flight_next; /* counters: oldest, free, to be written */
     enum client_queue_id partial; /* was cut off by a short write, and goes on first */
@@ -188,7 +189,6 @@ struct client {
     uint64_t lost_ms;          /* when the last good connection went; UINT64_MAX: none did */
     uint64_t connect_until_ms; /* for all addresses together */
     uint64_t up_ms;            /* when CONNACK came */
-    uint64_t backoff_ms;       /* upper bound of the next wait */
     uint64_t ping_ms;          /* when the oldest unanswered PINGREQ left */
 
     struct client_failure fault; /* found since the last client_next */

@@ -67,8 +67,8 @@ void session_say_lost(struct log *log, const struct conf *conf,
 
     log_warn(log, "broker %s: %s%s%s; next attempt in %u.%u s", conf->host.text,
              client_err_text(failure->err), has_errno ? ": " : "",
-             has_errno ? strerror(failure->detail) : "", (unsigned)(failure->wait_ms / 1000),
-             (unsigned)(failure->wait_ms % 1000 / 100));
+             has_errno ? strerror(failure->detail) : "", (unsigned)failure->wait_ms / 1000,
+             (unsigned)failure->wait_ms % 1000 / 100);
 }
 
 void session_warn_of_sts1(struct log *log)
