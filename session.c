@@ -407,9 +407,16 @@ static size_t payload_size(const struct session *s, size_t text_len)
     return s->use.conf->mode == STS_SENDER ? FIRST_BYTES + text_len : text_len;
 }
 
-int session_send(struct session *s, struct bytes text, uint64_t now_ms)
+int session_publish(struct session *s, struct wr *payload, struct bytes topic, size_t payload_len,
+                    uint64_t now_ms)
 {
     const struct conf *conf = s->use.conf;
+
+    return client_publish(&s->client, payload, topic, payload_len, conf->qos, conf->retain, now_ms);
+}
+
+int session_send(struct session *s, struct bytes text, uint64_t now_ms)
+{
     struct wr payload;
 
     if (!session_ready(s, now_ms))
@@ -417,8 +424,7 @@ int session_send(struct session *s, struct bytes text, uint64_t now_ms)
     int err = session_check(s, text);
     if (err < 0)
         return err;
-    if (client_publish(&s->client, &payload, session_pubtop(s), payload_size(s, text.len),
-                       conf->qos, conf->retain, now_ms) < 0)
+    if (session_publish(s, &payload, session_pubtop(s), payload_size(s, text.len), now_ms) < 0)
         return SESSION_ERR_FULL;
     err = put_text(s, &payload, text, now_ms);
     if (err < 0) {
@@ -432,13 +438,11 @@ int session_send(struct session *s, struct bytes text, uint64_t now_ms)
 
 int session_send_sealed(struct session *s, struct bytes topic, struct bytes sealed, uint64_t now_ms)
 {
-    const struct conf *conf = s->use.conf;
     struct wr payload;
 
     if (!session_ready(s, now_ms))
         return SESSION_ERR_NOT_READY;
-    if (client_publish(&s->client, &payload, topic, sealed.len, conf->qos, conf->retain, now_ms) <
-        0)
+    if (session_publish(s, &payload, topic, sealed.len, now_ms) < 0)
         return SESSION_ERR_FULL;
     wr_put(&payload, sealed.p, sealed.len);
     client_commit(&s->client);

@@ -13,6 +13,10 @@ bool session_has_sts(const struct session *s);
 uint64_t session_timeout_ms(const struct session *s);
 struct bytes session_pubtop(const struct session *s);
 
+/* client_publish as the config has it: with its QoS, and its retain, which is for nosec alone. */
+int session_publish(struct session *s, struct wr *payload, struct bytes topic, size_t payload_len,
+                    uint64_t now_ms) __attribute__((warn_unused_result));
+
 /* Begins to close, for good. What comes of it is SESSION_EV_OVER. */
 void session_finish(struct session *s, enum session_end end, uint64_t now_ms);
 

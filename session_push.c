@@ -21,6 +21,7 @@ bool session_draw_id(struct session *s, uint64_t *id)
 int session_seal(struct session *s, struct wr *payload, struct bytes text)
 {
     struct keyring *keyring = s->use.keyring;
+    const struct bytes topic = session_pubtop(s);
     uint8_t random[32], ephemeral[32];
     uint64_t id;
     int err;
@@ -29,9 +30,8 @@ int session_seal(struct session *s, struct wr *payload, struct bytes text)
         return SESSION_ERR_ID;
     if (crypto_random(random, sizeof random) < 0)
         return SESSION_ERR_CRYPTO;
-    noise_ephemeral(ephemeral, keyring->own.private_key, random, id, session_pubtop(s));
-    err = push_seal(payload, &keyring->own, &keyring->list[0], ephemeral, id, session_pubtop(s),
-                    text);
+    noise_ephemeral(ephemeral, keyring->own.private_key, random, id, topic);
+    err = push_seal(payload, &keyring->own, &keyring->list[0], ephemeral, id, topic, text);
     crypto_wipe(random, sizeof random);
     crypto_wipe(ephemeral, sizeof ephemeral);
     s->last_id = id;

@@ -23,12 +23,12 @@ void session_sts_init(struct session *s)
 /* One payload of the conversation, into the connection. False: there is none now. */
 static bool pump_one(struct session *s, uint64_t now_ms)
 {
-    const struct conf *conf = s->use.conf;
+    const struct bytes topic = session_pubtop(s);
     uint8_t bytes[STS_CONTROL_MAX_BYTES];
     struct wr w = wr_over(bytes, sizeof bytes), payload;
     uint64_t id = 0;
 
-    if (!client_room(&s->client, session_pubtop(s).len, sizeof bytes, conf->qos))
+    if (!client_room(&s->client, topic.len, sizeof bytes, s->use.conf->qos))
         return false;
     if (sts_needs_id(&s->sts) && !session_draw_id(s, &id)) {
         session_finish(s, SESSION_END_STORE, now_ms);
@@ -37,8 +37,7 @@ static bool pump_one(struct session *s, uint64_t now_ms)
     const int len = sts_pull(&s->sts, &w, id, now_ms);
     if (len < 0)
         session_finish(s, SESSION_END_CRYPTO, now_ms);
-    if (len <= 0 || client_publish(&s->client, &payload, session_pubtop(s), (size_t)len, conf->qos,
-                                   false, now_ms) < 0)
+    if (len <= 0 || session_publish(s, &payload, topic, (size_t)len, now_ms) < 0)
         return false;
     wr_put(&payload, bytes, (size_t)len);
     client_commit(&s->client);
