@@ -1,10 +1,12 @@
 /* main.c - the command line; owns all state of the program. */
+#include <errno.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sysexits.h>
 #include <unistd.h>
 
 #include "clock.h"
+#include "deadline.h"
 #include "fmt.h"
 #include "keyring.h"
 #include "keys.h"
@@ -256,6 +258,18 @@ void oneshot_sandbox(const struct oneshot *run)
     else if (k->store.fd >= 0 || (run->conf->spool.set && k->spool.fd >= 0))
         who = SANDBOX_SENDER;
     sandbox_say(run->log, sandbox_enter(who), run->options->verbosity > 0);
+}
+
+bool oneshot_poll(const struct oneshot *run, struct pollfd fds[3], uint64_t due_ms)
+{
+    due_ms = deadline_earlier(due_ms, session_deadline(run->session));
+    due_ms = deadline_earlier(due_ms, run->give_up_ms);
+    fds[1] = (struct pollfd){.fd = run->signals_fd, .events = POLLIN};
+    session_poll(run->session, &fds[2]);
+    if (poll(fds, 3, clock_poll_timeout(due_ms, clock_monotonic_ms())) >= 0 || errno == EINTR)
+        return true;
+    log_error(run->log, "the system cannot poll: %s", strerror(errno));
+    return false;
 }
 
 static int run_oneshot(void)

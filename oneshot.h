@@ -26,6 +26,11 @@ union oneshot_bytes {
 /* All that the run needs is open: gives up the rest (sandbox.h). */
 void oneshot_sandbox(const struct oneshot *run);
 
+/* Polls fds[0], which is the caller's, and behind it the signals and the session, until `due_ms` or
+ * a deadline of the session or of -w. False: the system cannot, which is said, and there is nothing
+ * left to wait with: EX_OSERR. */
+bool oneshot_poll(const struct oneshot *run, struct pollfd fds[3], uint64_t due_ms);
+
 /* Sends, and returns the exit status. */
 int send_run(struct oneshot *run, union oneshot_bytes *bytes);
 

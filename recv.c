@@ -14,7 +14,6 @@
 #include <unistd.h>
 
 #include "clock.h"
-#include "deadline.h"
 #include "exit_status.h"
 #include "fmt.h"
 #include "json.h"
@@ -257,6 +256,12 @@ static void drop_output(struct recv *recv)
     forget_output(recv);
 }
 
+static void stop_at_once(struct recv *recv)
+{
+    drop_output(recv);
+    session_stop_at_once(recv->run->session, clock_monotonic_ms());
+}
+
 static void on_signal(struct recv *recv)
 {
     const int number = signals_read(recv->run->signals_fd, NULL);
@@ -265,10 +270,8 @@ static void on_signal(struct recv *recv)
         return;
     log_info(recv->run->log, "stopped by signal %d", number);
     /* A second one does not wait for answers any more. */
-    if (recv->signalled) {
-        drop_output(recv);
-        session_stop_at_once(recv->run->session, clock_monotonic_ms());
-    }
+    if (recv->signalled)
+        stop_at_once(recv);
     recv->signalled = true;
     stop(recv, recv->run->options->count > 0 ? EX_TEMPFAIL : EX_OK);
 }
@@ -286,34 +289,16 @@ static void on_give_up(struct recv *recv, uint64_t now_ms)
     session_stop_at_once(recv->run->session, now_ms);
 }
 
-static uint64_t deadline(const struct recv *recv)
-{
-    const uint64_t due = session_deadline(recv->run->session);
-
-    return deadline_earlier(due, recv->run->give_up_ms);
-}
-
-/* Without it there is nothing to wait with, and an end is better than a loop that never sleeps. */
-static void on_no_poll(struct recv *recv)
-{
-    log_error(recv->run->log, "the system cannot poll: %s", strerror(errno));
-    stop(recv, EX_OSERR);
-    drop_output(recv);
-    session_stop_at_once(recv->run->session, clock_monotonic_ms());
-}
-
 static void wait_and_move(struct recv *recv)
 {
-    struct pollfd fds[3] = {
-        {.fd = recv->gone || recv->file ? -1 : STDOUT_FILENO,
-         .events = recv->len > 0 ? POLLOUT : 0},
-        {.fd = recv->run->signals_fd, .events = POLLIN},
-    };
+    struct pollfd fds[3] = {{
+        .fd = recv->gone || recv->file ? -1 : STDOUT_FILENO,
+        .events = recv->len > 0 ? POLLOUT : 0,
+    }};
 
-    session_poll(recv->run->session, &fds[2]);
-    if (poll(fds, 3, clock_poll_timeout(deadline(recv), clock_monotonic_ms())) < 0) {
-        if (errno != EINTR)
-            on_no_poll(recv);
+    if (!oneshot_poll(recv->run, fds, UINT64_MAX)) {
+        stop(recv, EX_OSERR);
+        stop_at_once(recv); /* an end is better than a loop that never sleeps */
         return;
     }
     on_output(recv, fds[0].revents);

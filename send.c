@@ -188,32 +188,26 @@ static uint64_t hopeless_ms(const struct send *send)
 
 static uint64_t deadline(const struct send *send)
 {
-    uint64_t due = deadline_earlier(session_deadline(send->run->session), send->run->give_up_ms);
+    uint64_t due = hopeless_ms(send);
 
     if (spooler_active(&send->spooler))
         due = deadline_earlier(due, spooler_deadline(&send->spooler));
     if (!send->started)
         due = deadline_earlier(due, send->spooler.claim_due_ms);
-    return deadline_earlier(due, hopeless_ms(send));
+    return due;
 }
 
 static void wait_and_move(struct send *send)
 {
-    struct pollfd fds[3] = {
-        {.fd = !send->given && input_wants(&send->input) ? STDIN_FILENO : -1, .events = POLLIN},
-        {.fd = send->run->signals_fd, .events = POLLIN},
-    };
-    uint64_t now_ms = clock_monotonic_ms();
+    const bool read = !send->given && input_wants(&send->input);
+    struct pollfd fds[3] = {{.fd = read ? STDIN_FILENO : -1, .events = POLLIN}};
+    const bool polled = oneshot_poll(send->run, fds, deadline(send));
+    const uint64_t now_ms = clock_monotonic_ms();
 
-    session_poll(send->run->session, &fds[2]);
-    if (poll(fds, 3, clock_poll_timeout(deadline(send), now_ms)) < 0) {
-        if (errno != EINTR) {
-            log_error(send->run->log, "the system cannot poll: %s", strerror(errno));
-            stop_now(send, EX_OSERR, now_ms);
-        }
+    if (!polled) {
+        stop_now(send, EX_OSERR, now_ms);
         return;
     }
-    now_ms = clock_monotonic_ms();
     if (fds[0].revents != 0)
         read_input(send, now_ms);
     if (fds[1].revents != 0)
