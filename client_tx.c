@@ -9,14 +9,11 @@
 /* A write gathers the three queues and up to this many PUBLISH packets. */
 #define GATHER_MAX (3 + 32)
 
-struct part {
-    enum client_queue_id queue;
-    struct iovec bytes;
-};
-
+/* What a write consists of: bytes, and the queue that each piece of them is from. */
 struct parts {
-    struct part list[GATHER_MAX];
     size_t count;
+    uint8_t queues[GATHER_MAX]; /* enum client_queue_id */
+    struct iovec bytes[GATHER_MAX];
 };
 
 /* ---- the control, acks and tail queues ---- */
@@ -170,8 +167,10 @@ static bool ping_may_leave(const struct client *c)
 
 static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *bytes, size_t len)
 {
-    if (len > 0 && parts->count < GATHER_MAX)
-        parts->list[parts->count++] = (struct part){queue, {bytes, len}};
+    if (len == 0 || parts->count == GATHER_MAX)
+        return;
+    parts->queues[parts->count] = (uint8_t)queue;
+    parts->bytes[parts->count++] = (struct iovec){bytes, len};
 }
 
 /* True when no flight is left that may leave. */
@@ -276,43 +275,35 @@ static void take_part(struct client *c, enum client_queue_id queue, size_t n, ui
     }
 }
 
-/* Takes what was written off the queues, and notes which packet was cut off. */
+/* Takes what was written off the queues, and notes whether the socket took all of it, and which
+ * packet was cut off. */
 static void take_written(struct client *c, const struct parts *parts, size_t n, uint64_t now_ms)
 {
     c->partial = CLIENT_QUEUE_NONE;
-    for (size_t i = 0; i < parts->count && n > 0; i++) {
-        const struct part *part = &parts->list[i];
-        const size_t taken = n < part->bytes.iov_len ? n : part->bytes.iov_len;
-        take_part(c, part->queue, taken, now_ms);
+    c->blocked = false;
+    for (size_t i = 0; i < parts->count && !c->blocked; i++) {
+        const enum client_queue_id queue = (enum client_queue_id)parts->queues[i];
+        const size_t len = parts->bytes[i].iov_len;
+        const size_t taken = n < len ? n : len;
         n -= taken;
-        if (taken < part->bytes.iov_len)
-            c->partial = part->queue;
+        c->blocked = taken < len;
+        if (taken > 0)
+            take_part(c, queue, taken, now_ms);
+        if (taken > 0 && c->blocked)
+            c->partial = queue;
     }
 }
 
-static ssize_t send_parts(int fd, const struct parts *parts)
+static ssize_t send_parts(int fd, struct parts *parts)
 {
-    struct iovec bytes[GATHER_MAX];
-    struct msghdr message = {0};
+    struct msghdr message = {.msg_iov = parts->bytes};
     ssize_t n;
 
-    for (size_t i = 0; i < parts->count; i++)
-        bytes[i] = parts->list[i].bytes;
-    message.msg_iov = bytes;
     message.msg_iovlen = (__typeof__(message.msg_iovlen))parts->count;
     do {
         n = sendmsg(fd, &message, MSG_NOSIGNAL);
     } while (n < 0 && errno == EINTR);
     return n;
-}
-
-static size_t parts_size(const struct parts *parts)
-{
-    size_t size = 0;
-
-    for (size_t i = 0; i < parts->count; i++)
-        size += parts->list[i].bytes.iov_len;
-    return size;
 }
 
 void client_tx_write(struct client *c, uint64_t now_ms)
@@ -329,7 +320,6 @@ void client_tx_write(struct client *c, uint64_t now_ms)
         }
         c->last_tx_ms = now_ms;
         take_written(c, &parts, (size_t)n, now_ms);
-        c->blocked = (size_t)n < parts_size(&parts);
         if (c->blocked)
             return;
     }

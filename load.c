@@ -59,6 +59,7 @@ static int parse_file(struct conf *conf, struct conf_error *error, const char *f
 int load_conf(struct conf *conf, const char *file, const struct options *options, struct log *log)
 {
     struct conf_error error;
+    int err = 0;
 
     conf_init(conf, file ? file : "");
     if (file) {
@@ -66,14 +67,12 @@ int load_conf(struct conf *conf, const char *file, const struct options *options
         if (status != EX_OK)
             return status;
     }
-    for (int i = 0; i < options->overrides_count; i++)
-        if (conf_override(conf, &error, options->overrides[i]) < 0) {
-            log_error(log, "%s", error.text);
-            return EX_CONFIG;
-        }
-    if (conf_finish(conf, &error) < 0) {
-        log_error(log, "%s", error.text);
-        return EX_CONFIG;
-    }
-    return EX_OK;
+    for (int i = 0; err == 0 && i < options->overrides_count; i++)
+        err = conf_override(conf, &error, options->overrides[i]);
+    if (err == 0)
+        err = conf_finish(conf, &error);
+    if (err == 0)
+        return EX_OK;
+    log_error(log, "%s", error.text);
+    return EX_CONFIG;
 }
