@@ -56,6 +56,11 @@ static void add_piece(struct recv *recv, enum json_form form, struct bytes bytes
     recv->pieces[recv->pieces_count++] = (struct piece){form, bytes};
 }
 
+static void add_text(struct recv *recv, const char *text)
+{
+    add_piece(recv, JSON_RAW, bytes_of(text));
+}
+
 static struct bytes make_head(struct recv *recv)
 {
     struct wr w = wr_over(recv->head, sizeof recv->head);
@@ -79,16 +84,17 @@ static struct bytes make_number(struct recv *recv, const struct session_message 
 /* UTF-8, which a zero byte is a part of here: MQTT's own strings alone cannot hold one. */
 static bool is_text(struct bytes text)
 {
-    const uint8_t *end = text.len > 0 ? memchr(text.p, 0, text.len) : NULL;
+    const uint8_t *end;
 
-    while (end) {
-        const size_t len = (size_t)(end - text.p);
+    do {
+        end = text.len > 0 ? memchr(text.p, 0, text.len) : NULL;
+        const size_t len = end ? (size_t)(end - text.p) : text.len;
         if (!mqtt_utf8_ok((struct bytes){text.p, len}))
             return false;
-        text = (struct bytes){end + 1, text.len - len - 1};
-        end = text.len > 0 ? memchr(text.p, 0, text.len) : NULL;
-    }
-    return mqtt_utf8_ok(text);
+        if (end)
+            text = (struct bytes){end + 1, text.len - len - 1};
+    } while (end);
+    return true;
 }
 
 static void begin_message(struct recv *recv, const struct session_message *message)
@@ -98,19 +104,22 @@ static void begin_message(struct recv *recv, const struct session_message *messa
     recv->pieces_count = recv->piece = recv->offset = 0;
     if (!recv->run->options->json) {
         add_piece(recv, JSON_RAW, message->text);
-        add_piece(recv, JSON_RAW, bytes_of("\n"));
+        add_text(recv, "\n");
         return;
     }
     add_piece(recv, JSON_RAW, make_head(recv));
     add_piece(recv, JSON_STRING, message->topic);
     if (message->peer) {
-        add_piece(recv, JSON_RAW, bytes_of("\",\"peer\":\""));
+        add_text(recv, "\",\"peer\":\"");
         add_piece(recv, JSON_STRING, bytes_of(message->peer));
     }
-    add_piece(recv, JSON_RAW, message->has_number ? make_number(recv, message) : bytes_of("\",\""));
-    add_piece(recv, JSON_RAW, bytes_of(text ? "payload\":\"" : "payload_base64\":\""));
+    if (message->has_number)
+        add_piece(recv, JSON_RAW, make_number(recv, message));
+    else
+        add_text(recv, "\",\"");
+    add_text(recv, text ? "payload\":\"" : "payload_base64\":\"");
     add_piece(recv, text ? JSON_STRING : JSON_BASE64, message->text);
-    add_piece(recv, JSON_RAW, bytes_of("\"}\n"));
+    add_text(recv, "\"}\n");
 }
 
 static bool in_message(const struct recv *recv)
