@@ -19,14 +19,14 @@
 
 struct send {
     struct oneshot *run;
-    bool started;         /* the session is, or was, running */
-    bool given;           /* no further message will be given to the session */
-    bool refused;         /* a message cannot be sent, now or ever; said */
-    int status;           /* what went wrong first; EX_OK: nothing */
-    uint64_t count;       /* messages given to the session */
-    uint64_t patience_ms; /* so long another run may keep the spool from us */
+    bool started; /* the session is, or was, running */
+    bool given;   /* no further message will be given to the session */
+    bool refused; /* a message cannot be sent, now or ever; said */
+    int status;   /* what went wrong first; EX_OK: nothing */
     struct input input;
     struct spooler spooler;
+    uint64_t count;       /* messages given to the session */
+    uint64_t patience_ms; /* so long another run may keep the spool from us */
 };
 
 static void give_up(struct send *send, int status, uint64_t now_ms)
