@@ -1,6 +1,7 @@
 /* session.c - see session.h. */
 #include "session_private.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <sysexits.h>
 
@@ -206,19 +207,9 @@ enum session_event session_next(struct session *s, struct session_message *messa
 
 void session_init(struct session *s, const struct session_use *use)
 {
+    memset(s, 0, offsetof(struct session, sts));
     s->use = *use;
-    s->running = s->stopping = s->killed = s->ready = s->look_again = false;
-    s->end = SESSION_END_NONE;
-    s->failure = (struct client_failure){0};
-    s->store_status = EX_OK;
     s->slave_until_ms = UINT64_MAX;
-    s->sent = s->received = s->skipped = s->dropped = s->replays = s->unwritten = 0;
-    s->lost_untold = 0;
-    s->sent_before = 0;
-    s->shortfall = false;
-    s->push.open = false;
-    memset(s->repeats, 0, sizeof s->repeats);
-    s->id_floor = s->last_id = 0;
     if (session_has_sts(s))
         session_sts_init(s);
 }

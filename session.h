@@ -122,6 +122,8 @@ struct session {
     struct client_failure failure; /* of SESSION_END_CLIENT */
     struct session_repeat repeats[SESSION_SAY_COUNT];
     struct session_push push;
+
+    /* From here on session_init leaves everything to those whose it is. */
     struct sts sts;
     struct client client;
 };
