@@ -63,12 +63,10 @@ void client_ring_resume(struct client *c, bool session_present);
 
 void client_tx_connect(struct client *c);
 void client_tx_subscribe(struct client *c);
-/* Appends PUBACK, PUBREC or PUBCOMP; held until client_release. There is room: see
- * client_tx_acks_room. */
+/* Appends PUBACK, PUBREC or PUBCOMP, held until client_release; there is room: see
+ * client_tx_acks_room. Or PUBREL (section 3.6), which is not held. */
 void client_tx_ack(struct client *c, enum mqtt_type type, uint16_t packet_id);
 bool client_tx_acks_room(const struct client *c);
-/* PUBREL, section 3.6. */
-void client_tx_pubrel(struct client *c, uint16_t packet_id);
 /* PINGRESP came. */
 void client_tx_pong(struct client *c);
 /* Acknowledgements that the caller holds back leave no room for another one. */

@@ -177,7 +177,7 @@ static bool take_pubrec(struct client *c, struct client_flight *flight, uint16_t
         return false;
     if (flight && flight->state == CLIENT_FLIGHT_SENT)
         bring_forward(c, flight, CLIENT_FLIGHT_RELEASED, now_ms);
-    client_tx_pubrel(c, packet_id);
+    client_tx_ack(c, MQTT_PUBREL, packet_id);
     return true;
 }
 
@@ -233,7 +233,7 @@ void client_ring_resume(struct client *c, bool session_present)
         if (flight->state != CLIENT_FLIGHT_RELEASED)
             continue;
         if (session_present) {
-            client_tx_pubrel(c, flight->packet_id);
+            client_tx_ack(c, MQTT_PUBREL, flight->packet_id);
         } else {
             flight->state = CLIENT_FLIGHT_QUEUED;
             c->ring[flight->start] &= (uint8_t)~MQTT_FLAG_DUP;

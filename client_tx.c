@@ -80,27 +80,22 @@ void client_tx_subscribe(struct client *c)
     queue_close(&c->control, c->control_bytes, &w);
 }
 
-/* A PUBREL that finds no room is left out: the broker asks again with PUBREC, or the flight times
- * out. CLIENT_CONTROL_BYTES has room for one of each flight. */
-void client_tx_pubrel(struct client *c, uint16_t packet_id)
-{
-    struct wr w = queue_open(c->control_bytes, sizeof c->control_bytes, &c->control);
-
-    if (mqtt_write_ack(&w, MQTT_PUBREL, packet_id) == 0)
-        queue_close(&c->control, c->control_bytes, &w);
-}
-
 bool client_tx_acks_room(const struct client *c)
 {
     return sizeof c->acks_bytes - c->acks.len >= 4;
 }
 
+/* A PUBREL that finds no room is left out: the broker asks again with PUBREC, or the flight times
+ * out. CLIENT_CONTROL_BYTES has room for one of each flight. */
 void client_tx_ack(struct client *c, enum mqtt_type type, uint16_t packet_id)
 {
-    struct wr w = queue_open(c->acks_bytes, sizeof c->acks_bytes, &c->acks);
+    const bool ours = type == MQTT_PUBREL;
+    struct client_queue *queue = ours ? &c->control : &c->acks;
+    uint8_t *bytes = ours ? c->control_bytes : c->acks_bytes;
+    struct wr w = queue_open(bytes, ours ? sizeof c->control_bytes : sizeof c->acks_bytes, queue);
 
     if (mqtt_write_ack(&w, type, packet_id) == 0)
-        queue_close(&c->acks, c->acks_bytes, &w);
+        queue_close(queue, bytes, &w);
 }
 
 bool client_tx_acks_held(const struct client *c)
