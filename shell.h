@@ -18,7 +18,6 @@ struct shell {
     struct keyring *keyring;
     const struct options *options;
     struct log *log;
-    struct term term; /* not in use: standard input is a script */
     int signals;
     int sandbox;    /* what sandbox_enter said */
     int status;     /* the exit status */
@@ -44,6 +43,7 @@ struct shell {
 
     bool input_over;
     size_t input_pos, input_len;
+    struct term term; /* not in use: standard input is a script */
     uint8_t input[SHELL_INPUT_BYTES];
     char command[SHELL_LINE_MAX_BYTES + 1]; /* that is, or was last, executed */
     char file[SHELL_LINE_MAX_BYTES + 1];    /* that `conf` has the name of */
