@@ -134,10 +134,10 @@ static int take_records(struct store *store, struct push_window *windows)
     return status;
 }
 
-/* The records are synced before the header counts them. */
+/* The records are synced before the header counts them. The windows of keys without one are still
+ * as store_open_collector zeroed them: empty. */
 static int add_records(struct store *store)
 {
-    static const struct push_window empty;
     const uint32_t before = store->records;
 
     for (size_t i = 0; i < store->peers->count; i++) {
@@ -149,7 +149,7 @@ static int add_records(struct store *store)
             return EX_CONFIG;
         }
         store->block[i] = (uint16_t)++store->records;
-        if (write_window(store, store->records, store->peers->list[i].key, &empty) != 0)
+        if (write_window(store, store->records, store->peers->list[i].key, &store->windows[i]) != 0)
             return store_cannot_write(store, store->file);
     }
     if (store->records == before)
