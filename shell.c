@@ -19,12 +19,12 @@
  * writable takes a whole one without blocking (pipe(7)). */
 #define PIECE_BYTES 1024
 
-static const char welcome_text[] =
-    "+--------------------------------------------------------------+\n"
-    "|                    Secure Telemetry Shell                    |\n"
-    "+--------------------------------------------------------------+\n"
-    "| 'help' shows the commands                                    |\n"
-    "+--------------------------------------------------------------+\n";
+/* See term_write_box. */
+static const char welcome_text[] = "\n"
+                                   "                   Secure Telemetry Shell\n"
+                                   "\n"
+                                   "'help' shows the commands\n"
+                                   "\n";
 
 enum { FD_INPUT, FD_SIGNALS, FD_SESSION, FD_PROGRAM, FD_OUT, FD_COUNT };
 
@@ -331,7 +331,7 @@ static void begin(struct shell *shell)
     const char *file = shell->options->config;
 
     if (shell->term.in_use)
-        (void)term_write(shell->term.out, welcome_text, sizeof welcome_text - 1);
+        term_write_box(shell->term.out, welcome_text);
     if (file == NULL)
         return;
     shell_start(shell, file, clock_monotonic_ms());

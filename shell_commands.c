@@ -11,25 +11,28 @@
 #include "load.h"
 #include "status.h"
 
-#define FRAME "+--------------------------------------------------------------+\n"
-
-static const char help_text[] = FRAME
-    "| Commands        | Description                                |\n" FRAME
-    "| start FILE      start a session with this config file        |\n"
-    "| stop            end the session; the other end gets KILL     |\n"
-    "| status          show the session                             |\n"
-    "| send MSG        send a message                               |\n"
-    "| sendenc MSG     send an encrypted message                    |\n"
-    "| send !PROGRAM   send what a program prints; sendenc likewise |\n"
-    "| !PROGRAM        run a program                                |\n"
-    "| help            show this                                    |\n"
-    "| exit            end the session and leave                    |\n" FRAME
-    "| Quotes, '...' or \"...\", hold an argument with blanks         |\n"
-    "| together (FILE, PROGRAM); MSG is sent as it stands.          |\n"
-    "| What a program prints is one message, without its last       |\n"
-    "| newline; nothing is sent when the program fails.             |\n"
-    "| Commands that come from a file or a pipe wait for each       |\n"
-    "| other; the exit status is that of the first that failed.     |\n" FRAME;
+/* See term_write_box. */
+static const char help_text[] =
+    "\n"
+    "Commands        | Description\n"
+    "\n"
+    "start FILE      start a session with this config file\n"
+    "stop            end the session; the other end gets KILL\n"
+    "status          show the session\n"
+    "send MSG        send a message\n"
+    "sendenc MSG     send an encrypted message\n"
+    "send !PROGRAM   send what a program prints; sendenc likewise\n"
+    "!PROGRAM        run a program\n"
+    "help            show this\n"
+    "exit            end the session and leave\n"
+    "\n"
+    "Quotes, '...' or \"...\", hold an argument with blanks\n"
+    "together (FILE, PROGRAM); MSG is sent as it stands.\n"
+    "What a program prints is one message, without its last\n"
+    "newline; nothing is sent when the program fails.\n"
+    "Commands that come from a file or a pipe wait for each\n"
+    "other; the exit status is that of the first that failed.\n"
+    "\n";
 
 /* A terminal is left with 0: its user saw what went wrong. */
 void shell_fail(struct shell *shell, int status)
@@ -351,7 +354,7 @@ static void do_help(struct shell *shell, char *argument, uint64_t now_ms)
 {
     (void)argument;
     (void)now_ms;
-    (void)term_write(shell->log->fd, help_text, sizeof help_text - 1);
+    term_write_box(shell->log->fd, help_text);
 }
 
 static void do_exit(struct shell *shell, char *argument, uint64_t now_ms)

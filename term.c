@@ -11,6 +11,7 @@
 
 #define PROMPT "> "
 #define ERASE_LINE "\r\033[K"
+#define BOX_MAX_BYTES (20 * 65) /* the lines of `help`, and what each takes */
 
 bool term_write(int fd, const void *bytes, size_t len)
 {
@@ -27,6 +28,24 @@ bool term_write(int fd, const void *bytes, size_t len)
         }
     }
     return true;
+}
+
+/* The frame is made here, for it is longer than what it is around. */
+void term_write_box(int fd, const char *lines)
+{
+    uint8_t bytes[BOX_MAX_BYTES];
+    struct wr out = wr_over(bytes, sizeof bytes);
+
+    while (*lines) {
+        const int len = (int)(strchr(lines, '\n') - lines);
+
+        if (len == 0)
+            fmt(&out, "+--------------------------------------------------------------+\n");
+        else
+            fmt(&out, "| %-60.*s |\n", len, lines);
+        lines += len + 1;
+    }
+    (void)term_write(fd, bytes, (size_t)(out.p - bytes));
 }
 
 /* A terminal that is gone shows up as the end of its input; writing to it may fail until then. */
