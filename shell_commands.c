@@ -12,27 +12,26 @@
 #include "status.h"
 
 /* See term_write_box. */
-static const char help_text[] =
-    "\n"
-    "Commands        | Description\n"
-    "\n"
-    "start FILE      start a session with this config file\n"
-    "stop            end the session; the other end gets KILL\n"
-    "status          show the session\n"
-    "send MSG        send a message\n"
-    "sendenc MSG     send an encrypted message\n"
-    "send !PROGRAM   send what a program prints; sendenc likewise\n"
-    "!PROGRAM        run a program\n"
-    "help            show this\n"
-    "exit            end the session and leave\n"
-    "\n"
-    "Quotes, '...' or \"...\", hold an argument with blanks\n"
-    "together (FILE, PROGRAM); MSG is sent as it stands.\n"
-    "What a program prints is one message, without its last\n"
-    "newline; nothing is sent when the program fails.\n"
-    "Commands that come from a file or a pipe wait for each\n"
-    "other; the exit status is that of the first that failed.\n"
-    "\n";
+static const char help_text[] = "\n"
+                                "Commands        | Description\n"
+                                "\n"
+                                "start FILE      start a session with this config file\n"
+                                "stop            end the session; the other end gets KILL\n"
+                                "status          show the session\n"
+                                "send MSG        send a message\n"
+                                "sendenc MSG     send an encrypted message\n"
+                                "send !PROGRAM   send what a program prints; sendenc likewise\n"
+                                "!PROGRAM        run a program\n"
+                                "help            show this\n"
+                                "exit            end the session and leave\n"
+                                "\n"
+                                "Quotes, '...' or \"...\", hold an argument with blanks\n"
+                                "together (FILE, PROGRAM); MSG is sent as it stands.\n"
+                                "What a program prints is one message, without its last\n"
+                                "newline; nothing is sent when the program fails.\n"
+                                "Commands that come from a file or a pipe wait for each\n"
+                                "other; the exit status is that of the first that failed.\n"
+                                "\n";
 
 /* A terminal is left with 0: its user saw what went wrong. */
 void shell_fail(struct shell *shell, int status)
@@ -278,40 +277,34 @@ void shell_check_program(struct shell *shell, uint64_t now_ms)
 /* ---- the commands ---- */
 
 /* A command that cannot be done; a script goes on with the next. */
-static void refuse(struct shell *shell, const char *why)
+static void refuse(struct shell *shell, const char *word, const char *why)
 {
-    log_error(shell->log, "%s", why);
+    log_error(shell->log, "%s: %s", word, why);
     shell_fail(shell, EX_USAGE);
 }
 
-static void do_start(struct shell *shell, char *argument, uint64_t now_ms)
+static void do_start(struct shell *shell, const char *word, char *argument, uint64_t now_ms)
 {
     char *argv[SHELL_ARGS_MAX + 1];
 
     if (shell->session->running) {
-        refuse(shell, shell->session->stopping ? "start: the last session is still stopping"
-                                               : "start: a session is running; 'stop' ends it");
+        refuse(shell, word,
+               shell->session->stopping ? "the last session is still stopping"
+                                        : "a session is running; 'stop' ends it");
     } else if (spawn_split(argv, argument) != 1) {
-        refuse(shell, "start: give it one config file: start FILE");
+        refuse(shell, word, "give it one config file: start FILE");
     } else {
         memcpy(shell->file, argv[0], strlen(argv[0]) + 1);
         shell_start(shell, shell->file, now_ms);
     }
 }
 
-static void do_stop(struct shell *shell, char *argument, uint64_t now_ms)
+static void do_stop(struct shell *shell, const char *word, uint64_t now_ms)
 {
-    (void)argument;
     if (!shell->session->running)
-        refuse(shell, "stop: no session is running");
+        refuse(shell, word, "no session is running");
     else
         session_stop(shell->session, now_ms);
-}
-
-static void do_status(struct shell *shell, char *argument, uint64_t now_ms)
-{
-    (void)argument;
-    status_show(shell->log, shell->session, (now_ms - shell->started_ms) / 1000, shell->sandbox);
 }
 
 static void send_argument(struct shell *shell, char *argument, uint64_t now_ms)
@@ -326,41 +319,19 @@ static void send_argument(struct shell *shell, char *argument, uint64_t now_ms)
     }
 }
 
-static void do_send(struct shell *shell, char *argument, uint64_t now_ms)
+static void do_send(struct shell *shell, const char *word, bool seal, char *argument,
+                    uint64_t now_ms)
 {
     if (!shell->session->running)
-        refuse(shell, "send: no session is running");
-    else if (shell->conf->cipher != STS_NULL)
-        refuse(shell, "send: encryption is on: use 'sendenc'");
+        refuse(shell, word, "no session is running");
+    else if (seal != (shell->conf->cipher != STS_NULL))
+        refuse(shell, word,
+               seal ? "encryption is off: use 'send'" : "encryption is on: use 'sendenc'");
     else if (argument[0] == '\0')
-        refuse(shell, "send: the message is missing: send MSG");
+        refuse(shell, word,
+               seal ? "the message is missing: sendenc MSG" : "the message is missing: send MSG");
     else
         send_argument(shell, argument, now_ms);
-}
-
-static void do_sendenc(struct shell *shell, char *argument, uint64_t now_ms)
-{
-    if (!shell->session->running)
-        refuse(shell, "sendenc: no session is running");
-    else if (shell->conf->cipher == STS_NULL)
-        refuse(shell, "sendenc: encryption is off: use 'send'");
-    else if (argument[0] == '\0')
-        refuse(shell, "sendenc: the message is missing: sendenc MSG");
-    else
-        send_argument(shell, argument, now_ms);
-}
-
-static void do_help(struct shell *shell, char *argument, uint64_t now_ms)
-{
-    (void)argument;
-    (void)now_ms;
-    term_write_box(shell->log->fd, help_text);
-}
-
-static void do_exit(struct shell *shell, char *argument, uint64_t now_ms)
-{
-    (void)argument;
-    shell_leave(shell, now_ms);
 }
 
 /* strspn and strcspn would bring 400 bytes. */
@@ -383,28 +354,56 @@ static char *cut_word(char *word)
     return skip_blanks(rest);
 }
 
+enum command { START, STOP, STATUS, SEND, SENDENC, HELP, EXIT };
+
+static void do_command(struct shell *shell, enum command command, const char *word, char *argument,
+                       uint64_t now_ms)
+{
+    switch (command) {
+    case START:
+        do_start(shell, word, argument, now_ms);
+        break;
+    case STOP:
+        do_stop(shell, word, now_ms);
+        break;
+    case STATUS:
+        status_show(shell->log, shell->session, (now_ms - shell->started_ms) / 1000,
+                    shell->sandbox);
+        break;
+    case SEND:
+    case SENDENC:
+        do_send(shell, word, command == SENDENC, argument, now_ms);
+        break;
+    case HELP:
+        term_write_box(shell->log->fd, help_text);
+        break;
+    case EXIT:
+        shell_leave(shell, now_ms);
+        break;
+    }
+}
+
+/* A table without pointers, which a static PIE would have to relocate. */
 static void execute_word(struct shell *shell, char *word, uint64_t now_ms)
 {
     static const struct {
-        const char *name;
+        char name[sizeof "sendenc"];
         bool takes_argument;
-        void (*run)(struct shell *shell, char *argument, uint64_t now_ms);
+        uint8_t command;
     } commands[] = {
-        {"start", true, do_start}, {"stop", false, do_stop},      {"status", false, do_status},
-        {"send", true, do_send},   {"sendenc", true, do_sendenc}, {"help", false, do_help},
-        {"exit", false, do_exit},
+        {"start", true, START}, {"stop", false, STOP},      {"status", false, STATUS},
+        {"send", true, SEND},   {"sendenc", true, SENDENC}, {"help", false, HELP},
+        {"exit", false, EXIT},
     };
     char *argument = cut_word(word);
 
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         if (strcmp(word, commands[i].name) != 0)
             continue;
-        if (!commands[i].takes_argument && argument[0] != '\0') {
-            log_error(shell->log, "%s: takes no argument", word);
-            shell_fail(shell, EX_USAGE);
-        } else {
-            commands[i].run(shell, argument, now_ms);
-        }
+        if (!commands[i].takes_argument && argument[0] != '\0')
+            refuse(shell, word, "takes no argument");
+        else
+            do_command(shell, (enum command)commands[i].command, word, argument, now_ms);
         return;
     }
     log_error(shell->log, "unknown command: %s ('help' shows what there is; !%s runs a program)",

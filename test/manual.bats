@@ -48,7 +48,7 @@ known_words() { # KEY
 }
 
 known_commands() {
-    sed -nE 's/\{"([a-z]+)", (true|false), do_[a-z]+\},/\n@\1\n/gp' "$ROOT/shell_commands.c" |
+    sed -nE 's/\{"([a-z]+)", (true|false), [A-Z]+\},/\n@\1\n/gp' "$ROOT/shell_commands.c" |
         sed -n 's/^@//p' | sort
 }
 
