@@ -1,11 +1,10 @@
 /* sts.c - see sts.h: what both versions of the protocol share, and the randomness that sts2.c gets
- * from outside. sts1.c is STS/1. */
+ * from outside. sts1.c is STS/1. What only STS/2 has is asked for with is_v2. */
 #include "sts.h"
 
 #include <assert.h>
 
 #include "sts1.h"
-#include "sts_version.h"
 #include "words.h"
 
 /* ---- STS/2 ---- */
@@ -30,12 +29,6 @@ static int v2_start(struct sts *s, uint64_t now_ms)
 {
     sts2_start(&s->v2, now_ms);
     return 0;
-}
-
-static void v2_take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
-                    size_t payload_len, uint64_t now_ms)
-{
-    sts2_take(&s->v2, news, topic, payload, payload_len, now_ms);
 }
 
 /* An ephemeral key for each handshake message, drawn when it leaves: none waits in memory. */
@@ -72,35 +65,6 @@ static int v2_pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
     return len;
 }
 
-static bool v2_ready(const struct sts *s, uint64_t now_ms)
-{
-    (void)now_ms;
-    return sts2_ready(&s->v2);
-}
-
-static size_t v2_text_max(const struct sts *s)
-{
-    (void)s;
-    return MESSAGE_MAX_BYTES;
-}
-
-static size_t v2_sealed_size(const struct sts *s, size_t text_len)
-{
-    (void)s;
-    return STS2_ENC_BYTES + text_len;
-}
-
-static int v2_seal(struct sts *s, struct wr *out, struct bytes text, uint64_t now_ms)
-{
-    (void)now_ms;
-    return sts2_seal(&s->v2, out, text);
-}
-
-static void v2_stop(struct sts *s, uint64_t now_ms)
-{
-    sts2_stop(&s->v2, now_ms);
-}
-
 static enum sts_stage v2_stage(const struct sts *s)
 {
     switch (s->v2.step) {
@@ -118,62 +82,26 @@ static enum sts_stage v2_stage(const struct sts *s)
     return STS_STAGE_IDLE;
 }
 
-static uint64_t v2_deadline(const struct sts *s)
-{
-    return sts2_deadline(&s->v2);
-}
-
-static enum sts_event v2_tick(struct sts *s, uint64_t now_ms)
-{
-    return sts2_tick(&s->v2, now_ms);
-}
-
-static void v2_wipe(struct sts *s)
-{
-    sts2_wipe(&s->v2);
-}
-
-static const struct sts_version v2_version = {
-    .init = v2_init,
-    .start = v2_start,
-    .take = v2_take,
-    .pull = v2_pull,
-    .ready = v2_ready,
-    .text_max = v2_text_max,
-    .sealed_size = v2_sealed_size,
-    .seal = v2_seal,
-    .stop = v2_stop,
-    .stage = v2_stage,
-    .deadline = v2_deadline,
-    .tick = v2_tick,
-    .wipe = v2_wipe,
-};
-
 /* ---- which version ---- */
 
-/* The version that speaks a cipher; NULL: none in this build, or nothing that has a session. */
-static const struct sts_version *version_of(const struct sts *s)
+static bool has_session(const struct sts *s)
 {
-    if (s->setup.mode != STS_MASTER && s->setup.mode != STS_SLAVE)
-        return NULL;
-    switch (s->setup.cipher) {
-    case STS_ECB:
-    case STS_CBC:
-#if STS_SEED
-        return &sts1_version;
-#endif
-    case STS_NULL:
-        break;
-    case STS_CHACHAPOLY:
-        return &v2_version;
-    }
-    return NULL;
+    return s->setup.mode == STS_MASTER || s->setup.mode == STS_SLAVE;
 }
 
 static bool is_v2(const struct sts *s)
 {
-    return version_of(s) == &v2_version;
+    return has_session(s) && s->setup.cipher == STS_CHACHAPOLY;
 }
+
+static bool is_v1(const struct sts *s)
+{
+    return has_session(s) && (s->setup.cipher == STS_ECB || s->setup.cipher == STS_CBC);
+}
+
+/* What the version that speaks the cipher says or does; `none`: no version in this build, or nothing
+ * that has a session. Not a table of functions: a static PIE has to relocate each pointer. */
+#define BY_VERSION(s, v1, v2, none) (is_v2(s) ? (v2) : STS_SEED && is_v1(s) ? (v1) : (none))
 
 /* ---- words ---- */
 
@@ -229,34 +157,25 @@ const char *sts_cipher_name(enum sts_cipher cipher)
 
 void sts_init(struct sts *s, const struct sts_setup *setup)
 {
-    const struct sts_version *v;
-
     memset(s, 0, sizeof *s);
     s->setup = *setup;
-    v = version_of(s);
-    if (v)
-        v->init(s);
+    BY_VERSION(s, sts1_wipe(s), v2_init(s), (void)0);
 }
 
 int sts_start(struct sts *s, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->start(s, now_ms) : STS_ERR_STATE;
+    return BY_VERSION(s, sts1_start(s, now_ms), v2_start(s, now_ms), STS_ERR_STATE);
 }
 
 void sts_take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
               size_t payload_len, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
-
     memset(news, 0, sizeof *news);
-    if (v && payload_len > 0) {
-        v->take(s, news, topic, payload, payload_len, now_ms);
-    } else {
-        news->event = STS_EV_DROPPED;
-        news->why = v ? STS_DROP_FORM : STS_DROP_STATE;
-    }
+    news->event = STS_EV_DROPPED;
+    news->why = BY_VERSION(s, STS_DROP_FORM, STS_DROP_FORM, STS_DROP_STATE);
+    if (payload_len > 0)
+        BY_VERSION(s, sts1_take(s, news, payload, payload_len, now_ms),
+                   sts2_take(&s->v2, news, topic, payload, payload_len, now_ms), (void)0);
     if (news->event == STS_EV_DROPPED)
         s->dropped++;
     if (news->event == STS_EV_TEXT)
@@ -278,40 +197,31 @@ bool sts_needs_id(const struct sts *s)
 
 int sts_pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->pull(s, out, id, now_ms) : 0;
+    return BY_VERSION(s, sts1_pull(s, out, now_ms), v2_pull(s, out, id, now_ms), 0);
 }
 
 bool sts_ready(const struct sts *s, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v && v->ready(s, now_ms);
+    return BY_VERSION(s, sts1_ready(s, now_ms), sts2_ready(&s->v2), false);
 }
 
 size_t sts_text_max(const struct sts *s)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->text_max(s) : 0;
+    return BY_VERSION(s, sts1_text_max(s), MESSAGE_MAX_BYTES, 0);
 }
 
 size_t sts_sealed_size(const struct sts *s, size_t text_len)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->sealed_size(s, text_len) : 0;
+    return BY_VERSION(s, sts1_sealed_size(text_len), STS2_ENC_BYTES + text_len, 0);
 }
 
 int sts_seal(struct sts *s, struct wr *out, struct bytes text, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
     int err;
 
-    if (!v || !v->ready(s, now_ms))
+    if (!sts_ready(s, now_ms))
         return STS_ERR_STATE;
-    err = v->seal(s, out, text, now_ms);
+    err = BY_VERSION(s, sts1_seal(s, out, text), sts2_seal(&s->v2, out, text), STS_ERR_STATE);
     if (err == 0)
         s->sent++;
     return err;
@@ -325,17 +235,12 @@ void sts_written(struct sts *s, uint64_t count)
 
 void sts_stop(struct sts *s, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
-
-    if (v)
-        v->stop(s, now_ms);
+    BY_VERSION(s, sts1_stop(s), sts2_stop(&s->v2, now_ms), (void)0);
 }
 
 enum sts_stage sts_stage(const struct sts *s)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->stage(s) : STS_STAGE_IDLE;
+    return BY_VERSION(s, sts1_stage(s), v2_stage(s), STS_STAGE_IDLE);
 }
 
 bool sts_established(const struct sts *s)
@@ -368,22 +273,15 @@ bool sts_counter(const struct sts *s, uint64_t *counter)
 
 uint64_t sts_deadline(const struct sts *s)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->deadline(s) : UINT64_MAX;
+    return BY_VERSION(s, sts1_deadline(s), sts2_deadline(&s->v2), UINT64_MAX);
 }
 
 enum sts_event sts_tick(struct sts *s, uint64_t now_ms)
 {
-    const struct sts_version *v = version_of(s);
-
-    return v ? v->tick(s, now_ms) : STS_EV_NONE;
+    return BY_VERSION(s, sts1_tick(s, now_ms), sts2_tick(&s->v2, now_ms), STS_EV_NONE);
 }
 
 void sts_wipe(struct sts *s)
 {
-    const struct sts_version *v = version_of(s);
-
-    if (v)
-        v->wipe(s);
+    BY_VERSION(s, sts1_wipe(s), sts2_wipe(&s->v2), (void)0);
 }

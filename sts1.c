@@ -111,7 +111,7 @@ static bool guard_is_over(const struct sts *s, uint64_t now_ms)
     return now_ms >= s->v1.ready_ms;
 }
 
-static bool ready(const struct sts *s, uint64_t now_ms)
+bool sts1_ready(const struct sts *s, uint64_t now_ms)
 {
     return sts_established(s) && s->v1.outbox_len == 0 && guard_is_over(s, now_ms);
 }
@@ -126,23 +126,21 @@ static size_t ciphertext_max(const struct sts *s)
     return (STS1_PACKET_MAX_BYTES - head) / STS1_BLOCK_BYTES * STS1_BLOCK_BYTES;
 }
 
-static size_t text_max(const struct sts *s)
+size_t sts1_text_max(const struct sts *s)
 {
     const size_t max = ciphertext_max(s);
 
     return max > 0 ? max - ENC_HEADER_CHARS : 0;
 }
 
-static size_t sealed_size(const struct sts *s, size_t text_len)
+size_t sts1_sealed_size(size_t text_len)
 {
-    (void)s;
     return padded(ENC_HEADER_CHARS + text_len);
 }
 
-static int seal(struct sts *s, struct wr *out, struct bytes text, uint64_t now_ms)
+int sts1_seal(struct sts *s, struct wr *out, struct bytes text)
 {
-    (void)now_ms;
-    if (text.len > text_max(s) || ciphertext_max(s) == 0)
+    if (text.len > sts1_text_max(s) || ciphertext_max(s) == 0)
         return STS_ERR_LONG;
     if (text.len > 0 && memchr(text.p, 0, text.len))
         return STS_ERR_NUL;
@@ -205,12 +203,11 @@ static int pull_kill(struct sts *s, struct wr *out)
     return (int)(room - wr_room(out));
 }
 
-static int pull(struct sts *s, struct wr *out, uint64_t id, uint64_t now_ms)
+int sts1_pull(struct sts *s, struct wr *out, uint64_t now_ms)
 {
     const enum sts_type type = s->v1.outbox[0];
     int len;
 
-    (void)id;
     if (s->v1.outbox_len == 0)
         return 0;
     if (type == STS_KILL)
@@ -420,10 +417,9 @@ static enum sts_event take_restart(struct sts *s, struct sts_news *news, uint8_t
     return take_initreq(s, m.data, now_ms);
 }
 
-static void take(struct sts *s, struct sts_news *news, struct bytes topic, uint8_t *payload,
-                 size_t payload_len, uint64_t now_ms)
+void sts1_take(struct sts *s, struct sts_news *news, uint8_t *payload, size_t payload_len,
+               uint64_t now_ms)
 {
-    (void)topic;
     news->why = STS_DROP_STATE;
     if (!sts_established(s))
         news->event = take_handshake(s, news, payload, payload_len, now_ms);
@@ -438,16 +434,16 @@ static void take(struct sts *s, struct sts_news *news, struct bytes topic, uint8
 
 /* ---- begin, end, time ---- */
 
-static void wipe(struct sts *s)
+void sts1_wipe(struct sts *s)
 {
     end(s, STS_STEP_IDLE);
 }
 
-static int start(struct sts *s, uint64_t now_ms)
+int sts1_start(struct sts *s, uint64_t now_ms)
 {
     int err;
 
-    wipe(s);
+    sts1_wipe(s);
     if (s->setup.mode == STS_SLAVE) {
         enter(s, STS_STEP_WAIT_INITREQ);
         return 0;
@@ -466,16 +462,15 @@ static int start(struct sts *s, uint64_t now_ms)
     return 0;
 }
 
-static void stop(struct sts *s, uint64_t now_ms)
+void sts1_stop(struct sts *s)
 {
-    (void)now_ms;
     if (sts_established(s))
         sts1_post(&s->v1, STS_KILL);
     else
-        wipe(s);
+        sts1_wipe(s);
 }
 
-static enum sts_stage stage(const struct sts *s)
+enum sts_stage sts1_stage(const struct sts *s)
 {
     switch (s->v1.step) {
     case STS_STEP_IDLE:
@@ -494,7 +489,7 @@ static enum sts_stage stage(const struct sts *s)
     return STS_STAGE_IDLE;
 }
 
-static uint64_t deadline(const struct sts *s)
+uint64_t sts1_deadline(const struct sts *s)
 {
     uint64_t due = s->v1.resend_ms;
 
@@ -513,7 +508,7 @@ static enum sts_event resend(struct sts *s, uint64_t now_ms)
     return STS_EV_NONE;
 }
 
-static enum sts_event tick(struct sts *s, uint64_t now_ms)
+enum sts_event sts1_tick(struct sts *s, uint64_t now_ms)
 {
     if (now_ms >= s->v1.expires_ms) {
         end(s, rest(s));
@@ -523,21 +518,5 @@ static enum sts_event tick(struct sts *s, uint64_t now_ms)
         s->v1.ready_ms = 0;
     return now_ms >= s->v1.resend_ms ? resend(s, now_ms) : STS_EV_NONE;
 }
-
-const struct sts_version sts1_version = {
-    .init = wipe,
-    .start = start,
-    .take = take,
-    .pull = pull,
-    .ready = ready,
-    .text_max = text_max,
-    .sealed_size = sealed_size,
-    .seal = seal,
-    .stop = stop,
-    .stage = stage,
-    .deadline = deadline,
-    .tick = tick,
-    .wipe = wipe,
-};
 
 #endif

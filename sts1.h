@@ -7,11 +7,25 @@
 #ifndef STS_STS1_H
 #define STS_STS1_H
 
-#include "sts_version.h"
+#include "sts.h"
+
+/* ---- sts1.c: what sts.h says of the functions of these names ---- */
+
+int sts1_start(struct sts *s, uint64_t now_ms) __attribute__((warn_unused_result));
+void sts1_take(struct sts *s, struct sts_news *news, uint8_t *payload, size_t payload_len,
+               uint64_t now_ms);
+int sts1_pull(struct sts *s, struct wr *out, uint64_t now_ms) __attribute__((warn_unused_result));
+bool sts1_ready(const struct sts *s, uint64_t now_ms);
+size_t sts1_text_max(const struct sts *s);
+size_t sts1_sealed_size(size_t text_len);
+int sts1_seal(struct sts *s, struct wr *out, struct bytes text) __attribute__((warn_unused_result));
+void sts1_stop(struct sts *s);
+enum sts_stage sts1_stage(const struct sts *s);
+uint64_t sts1_deadline(const struct sts *s);
+enum sts_event sts1_tick(struct sts *s, uint64_t now_ms);
+void sts1_wipe(struct sts *s);
 
 #if STS_SEED
-
-extern const struct sts_version sts1_version;
 
 /* ---- sts1_outbox.c ---- */
 
