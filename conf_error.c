@@ -91,7 +91,8 @@ static void put_subject(struct wr *out, const struct conf_entry *e)
     fmt(out, "\" ");
 }
 
-int conf_fail(const struct conf_entry *e, enum conf_subject subject, const char *format, ...)
+FMT_NO_FLOATS int conf_fail(const struct conf_entry *e, enum conf_subject subject,
+                            const char *format, ...)
 {
     struct wr out = begin_error(e);
     va_list args;

@@ -156,7 +156,7 @@ void fmt_v(struct wr *out, const char *format, va_list list)
     va_end(args.list);
 }
 
-void fmt(struct wr *out, const char *format, ...)
+FMT_NO_FLOATS void fmt(struct wr *out, const char *format, ...)
 {
     va_list args;
 

@@ -10,6 +10,14 @@
 
 #include "bytes.h"
 
+/* Marks the definition of a variadic function that takes no floating-point numbers: it need not save
+ * the registers that those come in, which is most of its code. */
+#if defined __x86_64__ || defined __aarch64__
+#define FMT_NO_FLOATS __attribute__((target("general-regs-only")))
+#else
+#define FMT_NO_FLOATS
+#endif
+
 /* Writes the formatted text without a terminating zero. Text that does not fit is cut at the end of
  * the room, and `out` becomes bad. */
 void fmt(struct wr *out, const char *format, ...) __attribute__((format(printf, 2, 3)));

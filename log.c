@@ -82,7 +82,7 @@ static void log_line(struct log *log, enum log_level level, const char *format, 
 }
 
 #define LOG_FUNCTION(name, level) \
-    void name(struct log *log, const char *format, ...) \
+    FMT_NO_FLOATS void name(struct log *log, const char *format, ...) \
     { \
         va_list args; \
 \
