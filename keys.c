@@ -39,7 +39,7 @@ static int read_key(uint8_t private_key[32], int fd, const char *file, struct lo
     int status;
 
     if (len < 0) {
-        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        log_cannot(log, "read", file);
         status = EX_NOINPUT;
     } else {
         status = take_text(private_key, (struct bytes){text, (size_t)len}, file, log);
@@ -54,7 +54,7 @@ static int check_mode(int fd, const char *file, struct log *log)
     struct stat status;
 
     if (fstat(fd, &status) != 0) {
-        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        log_cannot(log, "read", file);
         return EX_NOINPUT;
     }
     if (!S_ISDIR(status.st_mode) && (status.st_mode & OTHERS)) {
@@ -71,7 +71,7 @@ int keys_load(struct noise_pair *own, const char *file, struct log *log)
 
     memset(own, 0, sizeof *own);
     if (fd < 0) {
-        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        log_cannot(log, "read", file);
         return EX_NOINPUT;
     }
     status = check_mode(fd, file, log);
@@ -109,7 +109,7 @@ static int fill(struct noise_pair *own, int fd, const char *file, struct log *lo
     }
     if (write_key(own->private_key, fd) != 0 || files_sync(fd) != 0 ||
         files_sync_folder(file) != 0) {
-        log_error(log, "cannot write %s: %s", file, strerror(errno));
+        log_cannot(log, "write", file);
         return EX_IOERR;
     }
     return EX_OK;
@@ -124,7 +124,7 @@ static int make(struct noise_pair *own, const char *file, struct log *log)
     if (fd < 0 && errno == EEXIST)
         return keys_load(own, file, log);
     if (fd < 0) {
-        log_error(log, "cannot make %s: %s", file, strerror(errno));
+        log_cannot(log, "make", file);
         return EX_CANTCREAT;
     }
     status = fill(own, fd, file, log);
@@ -147,7 +147,7 @@ static int print_public(const uint8_t public_key[32], struct log *log)
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0) {
-            log_error(log, "cannot write to standard output: %s", strerror(errno));
+            log_cannot(log, "write to", "standard output");
             return EX_IOERR;
         }
         done += (size_t)n;

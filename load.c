@@ -42,7 +42,7 @@ static int parse_file(struct conf *conf, struct conf_error *error, const char *f
     int status = EX_OK;
 
     if (len < 0) {
-        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        log_cannot(log, "read", file);
         status = EX_NOINPUT;
     } else if (conf_parse(conf, error, (struct bytes){(const uint8_t *)text, (size_t)len}) < 0) {
         log_error(log, "%s", error->text);

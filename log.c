@@ -95,3 +95,8 @@ LOG_FUNCTION(log_error, LOG_ERROR)
 LOG_FUNCTION(log_warn, LOG_WARN)
 LOG_FUNCTION(log_info, LOG_INFO)
 LOG_FUNCTION(log_debug, LOG_DEBUG)
+
+void log_cannot(struct log *log, const char *what, const char *file)
+{
+    log_error(log, "cannot %s %s: %s", what, file, strerror(errno));
+}

@@ -24,4 +24,7 @@ void log_warn(struct log *log, const char *format, ...) __attribute__((format(pr
 void log_info(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void log_debug(struct log *log, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* The error "cannot WHAT FILE: " and the text of errno. */
+void log_cannot(struct log *log, const char *what, const char *file);
+
 #endif

@@ -159,7 +159,7 @@ static int read_lines(struct load *load, int fd)
     while (n > 0 && status == EX_OK) {
         n = read_some(fd, text + len, sizeof text - len);
         if (n < 0) {
-            log_error(load->log, "cannot read %s: %s", load->file, strerror(errno));
+            log_cannot(load->log, "read", load->file);
             status = EX_NOINPUT;
             break;
         }
@@ -296,7 +296,7 @@ int peers_load(struct peers *peers, struct peer *list, size_t list_size, const c
 
     *peers = (struct peers){list, 0};
     if (fd < 0) {
-        log_error(log, "cannot read %s: %s", file, strerror(errno));
+        log_cannot(log, "read", file);
         return EX_NOINPUT;
     }
     status = load_all(&load, fd);

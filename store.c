@@ -28,14 +28,14 @@ int store_damaged(const struct store *store, const char *what)
 
 int store_cannot_write(struct store *store, const char *file)
 {
-    log_error(store->log, "cannot write %s: %s", file, strerror(errno));
+    log_cannot(store->log, "write", file);
     store->failed = true;
     return EX_IOERR;
 }
 
 int store_cannot_read(const struct store *store)
 {
-    log_error(store->log, "cannot read %s: %s", store->file, strerror(errno));
+    log_cannot(store->log, "read", store->file);
     return EX_NOINPUT;
 }
 
@@ -230,13 +230,11 @@ bool store_is_collectors(const struct store *store)
 int store_cannot_open(const struct store *store, const char *file)
 {
     const int err = errno;
+    const bool is_there = access(file, F_OK) == 0;
 
-    if (access(file, F_OK) != 0) {
-        log_error(store->log, "cannot make %s: %s", file, strerror(err));
-        return EX_CANTCREAT;
-    }
-    log_error(store->log, "cannot open %s: %s", file, strerror(err));
-    return files_not_opened(err);
+    errno = err;
+    log_cannot(store->log, is_there ? "open" : "make", file);
+    return is_there ? files_not_opened(err) : EX_CANTCREAT;
 }
 
 int store_open_file(struct store *store, const char *file, const uint8_t own_public[32],

@@ -42,7 +42,7 @@ int store_lock(const struct store *store, int fd, const char *file)
     if (err == EWOULDBLOCK)
         log_error(store->log, "%s is in use by another collector", file);
     else
-        log_error(store->log, "cannot lock %s: %s", file, strerror(err));
+        log_cannot(store->log, "lock", file);
     return err == EWOULDBLOCK ? EX_TEMPFAIL : EX_IOERR;
 }
 

@@ -10,12 +10,12 @@
 
 #define CLOCK_MIN_US UINT64_C(1704067200000000) /* 2024-01-01T00:00:00Z */
 
-/* The lock is held: by a sender for the time of a write, by a collector for ever, or by somebody
- * else. 0: it is worth while to wait. */
-static int who_holds(const struct store *store, int error, int tries)
+/* flock has failed, with errno: the lock is held, by a sender for the time of a write, by a collector
+ * for ever, or by somebody else. 0: it is worth while to wait. */
+static int who_holds(const struct store *store, int tries)
 {
-    if (error != EWOULDBLOCK && error != EINTR) {
-        log_error(store->log, "cannot lock %s: %s", store->file, strerror(error));
+    if (errno != EWOULDBLOCK && errno != EINTR) {
+        log_cannot(store->log, "lock", store->file);
         return EX_IOERR;
     }
     if (tries == 0 && store_is_collectors(store)) {
@@ -32,7 +32,7 @@ static int who_holds(const struct store *store, int error, int tries)
 static int lock(const struct store *store)
 {
     for (int tries = 0; flock(store->fd, LOCK_EX | LOCK_NB) != 0; tries++) {
-        const int status = who_holds(store, errno, tries);
+        const int status = who_holds(store, tries);
         if (status != EX_OK)
             return status;
         (void)poll(NULL, 0, STORE_LOCK_WAIT_MS);
