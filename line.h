@@ -34,14 +34,14 @@ enum line_escape {
     LINE_FUNCTION_KEY, /* behind ESC [ [, of the Linux console: one byte ends it */
 };
 
+/* What is large stands last: code reaches what is near the begin with shorter instructions. */
 struct line {
-    const char *prompt;                  /* printable ASCII */
-    char text[SHELL_LINE_MAX_BYTES + 1]; /* line_take keeps a zero byte behind it */
-    size_t len, cursor;                  /* bytes */
-    size_t first;                        /* of the byte that is shown first */
-    size_t columns;                      /* of the terminal */
-    bool clear;                          /* the next line_draw clears the screen first */
-    bool skip;                           /* line_take_plain: the rest of a line that is too long */
+    const char *prompt; /* printable ASCII */
+    size_t len, cursor; /* of `text`, in bytes */
+    size_t first;       /* of the byte that is shown first */
+    size_t columns;     /* of the terminal */
+    bool clear;         /* the next line_draw clears the screen first */
+    bool skip;          /* line_take_plain: the rest of a line that is too long */
 
     enum line_escape escape;
     unsigned parameter; /* the first number of the sequence */
@@ -51,9 +51,10 @@ struct line {
 
     /* Lines, each with a zero byte behind it, oldest first. `stash` is the line that was being
      * typed when the user went up; `back` is how many lines up. */
-    char history[SHELL_HISTORY_BYTES];
     size_t history_len, history_count, back;
+    char text[SHELL_LINE_MAX_BYTES + 1]; /* line_take keeps a zero byte behind it */
     char stash[SHELL_LINE_MAX_BYTES + 1];
+    char history[SHELL_HISTORY_BYTES];
 };
 
 /* An empty line, an empty history. `prompt` is kept by reference. */

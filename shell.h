@@ -43,12 +43,13 @@ struct shell {
 
     bool input_over;
     size_t input_pos, input_len;
+    /* What a program printed: one message and its newline; one byte more is too much. */
+    size_t output_len;
+
     struct term term; /* not in use: standard input is a script */
     uint8_t input[SHELL_INPUT_BYTES];
     char command[SHELL_LINE_MAX_BYTES + 1]; /* that is, or was last, executed */
     char file[SHELL_LINE_MAX_BYTES + 1];    /* that `conf` has the name of */
-    /* What a program printed: one message and its newline; one byte more is too much. */
-    size_t output_len;
     uint8_t output[MESSAGE_MAX_BYTES + 2];
 };
 
