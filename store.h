@@ -48,7 +48,6 @@ struct store {
     struct log *log;
     int fd;
     bool failed; /* a write or a sync failed: the file is not trusted any more */
-    uint8_t own_public[32];
     uint32_t records;
     /* a sender */
     uint64_t last;   /* id drawn last in this run */
@@ -60,12 +59,15 @@ struct store {
     /* its output file */
     const char *out; /* NULL: none */
     int out_fd;
-    off_t out_len;             /* nothing below it is cut off any more */
-    uint64_t sequence;         /* of the commit block written last */
-    unsigned group;            /* readings in the next one */
-    uint16_t block[PEERS_MAX]; /* where the record of a peer is; 0: nowhere */
+    off_t out_len;     /* nothing below it is cut off any more */
+    uint64_t sequence; /* of the commit block written last */
+    unsigned group;    /* readings in the next one */
+
+    /* What is large stands last: code reaches the rest with shorter instructions. */
+    uint8_t own_public[32];
+    uint8_t commit[STORE_BLOCK_BYTES]; /* the one written last, as far as it is known */
     uint64_t marked[(PEERS_MAX + 63) / 64];
-    uint8_t commit[STORE_BLOCK_BYTES]; /* that one, as far as it is known */
+    uint16_t block[PEERS_MAX]; /* where the record of a peer is; 0: nowhere */
 };
 
 /* Opens the file of a master or a sender, and makes it (mode 0600, synced, its folder too) if it is
