@@ -11,20 +11,6 @@
 
 static_assert(STS2_INITREQ_BYTES <= STS_CONTROL_MAX_BYTES, "what sts_pull writes at most");
 
-static void v2_init(struct sts *s)
-{
-    const struct sts2_use use = {
-        .mode = s->setup.mode,
-        .own = s->setup.own,
-        .peers = s->setup.peers,
-        .pubtop = s->setup.pubtop,
-        .timeout_ms = s->setup.timeout_ms,
-        .keepalive_ms = s->setup.keepalive_ms,
-    };
-
-    sts2_init(&s->v2, &use);
-}
-
 static int v2_start(struct sts *s, uint64_t now_ms)
 {
     sts2_start(&s->v2, now_ms);
@@ -159,7 +145,7 @@ void sts_init(struct sts *s, const struct sts_setup *setup)
 {
     memset(s, 0, sizeof *s);
     s->setup = *setup;
-    BY_VERSION(s, sts1_wipe(s), v2_init(s), (void)0);
+    BY_VERSION(s, sts1_wipe(s), sts2_init(&s->v2, setup), (void)0);
 }
 
 int sts_start(struct sts *s, uint64_t now_ms)

@@ -64,17 +64,6 @@ struct sts1 {
 
 #endif
 
-/* What a conversation is made with; what it points at stays the caller's, and has to stay. */
-struct sts_setup {
-    enum sts_mode mode; /* STS_MASTER or STS_SLAVE */
-    enum sts_cipher cipher;
-    struct bytes pubtop;          /* topic that is published on */
-    uint64_t timeout_ms;          /* that a handshake, or the wait for a KILL, may take */
-    uint64_t keepalive_ms;        /* STS/2: 0 is off */
-    const struct noise_pair *own; /* STS/2 */
-    struct peers *peers;          /* STS/2; a master's has one entry */
-};
-
 struct sts {
     struct sts_setup setup;
     int crypto_err; /* enum crypto_err behind the last STS_EV_FAILED or STS_ERR_CRYPTO */

@@ -516,10 +516,10 @@ int sts2_pull(struct sts2 *s, struct wr *out, const struct sts2_fresh *fresh, ui
 
 /* ---- begin, end, time ---- */
 
-void sts2_init(struct sts2 *s, const struct sts2_use *use)
+void sts2_init(struct sts2 *s, const struct sts_setup *setup)
 {
     memset(s, 0, sizeof *s);
-    s->use = *use;
+    s->use = *setup;
     go(s, STS2_IDLE);
 }
 

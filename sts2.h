@@ -25,16 +25,6 @@
 #define STS2_ENC_BYTES (2 + 8 + 16) /* and the text */
 #define STS2_KILL_BYTES (2 + 8 + 16 + 16)
 
-/* What a session is made with; kept by reference. */
-struct sts2_use {
-    enum sts_mode mode; /* STS_MASTER or STS_SLAVE */
-    const struct noise_pair *own;
-    struct peers *peers;   /* a master's has one entry */
-    struct bytes pubtop;   /* topic that we publish on */
-    uint64_t timeout_ms;   /* of a handshake, a pending one, an unanswered KILL */
-    uint64_t keepalive_ms; /* 0: off */
-};
-
 /* What a handshake message uses up; the caller wipes it. */
 struct sts2_fresh {
     uint8_t ephemeral[32]; /* private key, of sts2_ephemeral; never twice */
@@ -69,7 +59,7 @@ struct sts2_attempt {
 };
 
 struct sts2 {
-    struct sts2_use use;
+    struct sts_setup use;
     enum sts2_step step;
     bool stopping;       /* sts2_stop was called: no new session */
     uint64_t expires_ms; /* of WAIT_INITACK and CLOSING */
@@ -84,7 +74,8 @@ struct sts2 {
     struct sts2_pending pending[STS2_PENDING_MAX];
 };
 
-void sts2_init(struct sts2 *s, const struct sts2_use *use);
+/* `setup->cipher` is not looked at. */
+void sts2_init(struct sts2 *s, const struct sts_setup *setup);
 
 /* Begins: the subscription is acknowledged. A master has INITREQ due, a slave waits. What was there
  * is over, so not again after a reconnect: sessions and pending handshakes outlive it. */

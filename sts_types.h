@@ -34,6 +34,17 @@ enum sts_type {
 enum sts_mode { STS_NOSEC, STS_MASTER, STS_SLAVE, STS_SENDER, STS_COLLECTOR };
 enum sts_cipher { STS_NULL, STS_ECB, STS_CBC, STS_CHACHAPOLY };
 
+/* What a conversation is made with; what it points at stays the caller's, and has to stay. */
+struct sts_setup {
+    enum sts_mode mode; /* STS_MASTER or STS_SLAVE */
+    enum sts_cipher cipher;
+    struct bytes pubtop;          /* topic that is published on */
+    uint64_t timeout_ms;          /* that a handshake, or the wait for a KILL, may take */
+    uint64_t keepalive_ms;        /* STS/2: 0 is off */
+    const struct noise_pair *own; /* STS/2 */
+    struct peers *peers;          /* STS/2; a master's has one entry */
+};
+
 /* What a call brought about. */
 enum sts_event {
     STS_EV_NONE,        /* nothing that a user has to know */

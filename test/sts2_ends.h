@@ -69,8 +69,8 @@ static inline void end_init(struct end *e, enum sts_mode mode, struct bytes own,
 {
     end_keys(e, own);
     end_add_peer(e, peer, psk);
-    sts2_init(&e->s,
-              &(struct sts2_use){mode, &e->own, &e->peers, pubtop, TIMEOUT_MS, KEEPALIVE_MS});
+    sts2_init(&e->s, &(struct sts_setup){mode, STS_CHACHAPOLY, pubtop, TIMEOUT_MS, KEEPALIVE_MS,
+                                         &e->own, &e->peers});
 }
 
 /* Pulls what is due and holds it against `want`; the room is exact. */

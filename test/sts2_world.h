@@ -30,8 +30,8 @@ static inline void world_init(struct world *w, size_t masters)
     memset(w, 0, sizeof *w);
     w->now_ms = 1000;
     end_keys(s, (struct bytes){own, 32});
-    sts2_init(&s->s, &(struct sts2_use){STS_SLAVE, &s->own, &s->peers, TO_MASTER, TIMEOUT_MS,
-                                        KEEPALIVE_MS});
+    sts2_init(&s->s, &(struct sts_setup){STS_SLAVE, STS_CHACHAPOLY, TO_MASTER, TIMEOUT_MS,
+                                         KEEPALIVE_MS, &s->own, &s->peers});
     for (size_t i = 0; i < masters; i++) {
         own[0] = (uint8_t)(8 * i);
         end_init(&w->masters[i], STS_MASTER, (struct bytes){own, 32}, key_of(&s->own), no_psk,

@@ -324,9 +324,9 @@ static void scenario_init(struct end *e, const struct v_scenario *v)
     assert_memory_equal(e->own.public_key, v->own_public.p, 32);
     for (size_t i = 0; i < v->peers_count; i++)
         end_add_peer(e, v->peers[i], v->psks[i]);
-    sts2_init(&e->s, &(struct sts2_use){master ? STS_MASTER : STS_SLAVE, &e->own, &e->peers,
-                                        master ? v->topic : bytes_of(MASTER_TOPIC), TIMEOUT_MS,
-                                        KEEPALIVE_MS});
+    sts2_init(&e->s, &(struct sts_setup){master ? STS_MASTER : STS_SLAVE, STS_CHACHAPOLY,
+                                         master ? v->topic : bytes_of(MASTER_TOPIC), TIMEOUT_MS,
+                                         KEEPALIVE_MS, &e->own, &e->peers});
     sts2_start(&e->s, 0);
 }
 

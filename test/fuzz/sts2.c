@@ -51,8 +51,8 @@ static void end_init(struct end *e, enum sts_mode mode, uint8_t secret, struct b
     memset(e->own.private_key, secret, 32);
     crypto_x25519_public(e->own.public_key, e->own.private_key);
     e->peers.list = e->list;
-    sts2_init(&e->s,
-              &(struct sts2_use){mode, &e->own, &e->peers, pubtop, TIMEOUT_MS, KEEPALIVE_MS});
+    sts2_init(&e->s, &(struct sts_setup){mode, STS_CHACHAPOLY, pubtop, TIMEOUT_MS, KEEPALIVE_MS,
+                                         &e->own, &e->peers});
 }
 
 static int by_key(const void *a, const void *b)

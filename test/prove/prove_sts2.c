@@ -26,7 +26,8 @@ static void session_init(struct sts2 *s, struct world *w, enum sts_mode mode)
     //@ split first;
     //@ split last;
     any_bytes(s, sizeof *s);
-    s->use = (struct sts2_use){mode, &w->own, &w->peers, w->topic, any_u64(), any_u64()};
+    s->use = (struct sts_setup){mode,      STS_CHACHAPOLY, w->topic, any_u64(),
+                                any_u64(), &w->own,        &w->peers};
     s->step = Frama_C_interval(STS2_IDLE, STS2_CLOSING);
     s->stopping = any_bool();
     s->rdyack_due = any_bool();
