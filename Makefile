@@ -93,7 +93,7 @@ SRC := $(sort $(wildcard *.c))
 EVEREST := 3rdparty/everest/library/Hacl_Curve25519_joined
 MBEDTLS_LIBRARY := base64 chacha20 constant_time platform_util poly1305 sha256
 ifeq ($(SEED),1)
-MBEDTLS_LIBRARY += aes bignum bignum_core ecp ecp_curves memory_buffer_alloc platform
+MBEDTLS_LIBRARY += aes bignum bignum_core ecp ecp_curves
 endif
 MBEDTLS_SRC := $(MBEDTLS_LIBRARY:%=library/%.c) $(EVEREST).c
 
@@ -230,7 +230,7 @@ VECTORS := $(T)/vectors_sts1.h $(T)/vectors_sts2.h
 unit: $(TEST_BIN)
 
 # Functions that a test puts its own in the place of.
-$(T)/test_crypto: private WRAP := getrandom mbedtls_memory_buffer_alloc_init
+$(T)/test_crypto: private WRAP := crypto_arena_calloc getrandom
 $(T)/test_input: private WRAP := read
 $(T)/test_keys: private WRAP := fdatasync fsync getrandom pwrite
 $(T)/test_lookup: private WRAP := connect files_open send

@@ -22,7 +22,6 @@
 #if STS_SEED
 #include "mbedtls/aes.h"
 #include "mbedtls/ecp.h"
-#include "mbedtls/memory_buffer_alloc.h"
 #endif
 
 const char *crypto_err_text(int err)
@@ -293,10 +292,43 @@ int crypto_aead_open(uint8_t *data, size_t len, const uint8_t tag[16], const uin
 
 #if STS_SEED
 
-/* All that Mbed TLS allocates comes from here, for the time of one call. Measured with 64-bit
- * pointers (test_crypto.c does it again): 2688 bytes are enough, which is the numbers, a header of
- * 64 bytes before each, and the gaps between them. The rest, an eighth of the arena, is margin. */
-static _Alignas(8) uint8_t arena[CRYPTO_ARENA_BYTES];
+/* All that Mbed TLS allocates comes from here, for the time of one call. A block is whole units, and
+ * what is free is zero. Measured with 64-bit pointers (test_crypto.c does it again): 1184 bytes are
+ * enough. The rest, a sixth of the arena, is margin. */
+#define ARENA_UNIT_BYTES 32
+#define ARENA_UNITS (CRYPTO_ARENA_BYTES / ARENA_UNIT_BYTES)
+static _Alignas(16) uint8_t arena[ARENA_UNITS][ARENA_UNIT_BYTES];
+static uint8_t arena_block[ARENA_UNITS]; /* units of the block that a unit is in; 0: it is free */
+
+/* The first gap that is wide enough. By hand, because Mbed TLS's own, with headers and lists in the
+ * arena, takes a kilobyte. */
+void *crypto_arena_calloc(size_t count, size_t size)
+{
+    size_t len, units, gap = 0;
+
+    if (__builtin_mul_overflow(count, size, &len) || len == 0 || len > sizeof arena)
+        return NULL;
+    units = (len + ARENA_UNIT_BYTES - 1) / ARENA_UNIT_BYTES;
+    for (size_t end = 1; end <= ARENA_UNITS; end++) {
+        gap = arena_block[end - 1] ? 0 : gap + 1;
+        if (gap == units) {
+            memset(arena_block + end - units, (int)units, units);
+            return arena[end - units];
+        }
+    }
+    return NULL;
+}
+
+void crypto_arena_free(void *block)
+{
+    if (block) {
+        const size_t at = (size_t)((uint8_t *)block - arena[0]) / ARENA_UNIT_BYTES;
+        const size_t units = arena_block[at];
+
+        crypto_wipe(block, units * ARENA_UNIT_BYTES);
+        memset(arena_block + at, 0, units);
+    }
+}
 
 /* What one multiplication works with. */
 struct curve {
@@ -311,14 +343,13 @@ static void curve_free(struct curve *c)
     mbedtls_ecp_point_free(&c->product);
     mbedtls_ecp_point_free(&c->point);
     mbedtls_ecp_group_free(&c->group);
-    mbedtls_memory_buffer_alloc_free();
-    /* Mbed TLS wipes what it frees; this also gets what an error path of its own left behind. */
+    /* What was freed is wiped; this also gets what an error path of Mbed TLS left behind. */
     crypto_wipe(arena, sizeof arena);
+    memset(arena_block, 0, sizeof arena_block);
 }
 
 static int curve_init(struct curve *c)
 {
-    mbedtls_memory_buffer_alloc_init(arena, sizeof arena);
     mbedtls_ecp_group_init(&c->group);
     mbedtls_ecp_point_init(&c->point);
     mbedtls_ecp_point_init(&c->product);

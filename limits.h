@@ -111,10 +111,10 @@
 #define STS2_JUNK_SHARE 2  /* one part in so many of the time */
 #define PUSH_WINDOW_IDS 32 /* ids above the floor that a collector remembers of one key */
 
-/* ---- Mbed TLS's buffer allocator (bignum and curve arithmetic of secp256k1) ---- */
+/* ---- what Mbed TLS allocates from (bignum and curve arithmetic of secp256k1) ---- */
 
 /* See crypto.c for the measured peak; `make test` measures it again. */
-#define CRYPTO_ARENA_BYTES 3072
+#define CRYPTO_ARENA_BYTES 1408
 
 /* What is wiped of the stack below a function that is through with secrets: X25519 takes less than
  * half of it. */

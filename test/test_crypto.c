@@ -159,19 +159,28 @@ static void base64_is_the_standards(void **state)
 
 #if STS_SEED
 
-/* ---- in the place of the arena's start ---- */
+/* ---- in front of the arena ---- */
 
 static size_t arena_room = SIZE_MAX; /* how much of it Mbed TLS gets */
 static const uint8_t *arena;
 
-void __real_mbedtls_memory_buffer_alloc_init(unsigned char *buf, size_t len);
-void __wrap_mbedtls_memory_buffer_alloc_init(unsigned char *buf, size_t len);
+void *__real_crypto_arena_calloc(size_t count, size_t size);
+void *__wrap_crypto_arena_calloc(size_t count, size_t size);
+void crypto_arena_free(void *block);
 
-void __wrap_mbedtls_memory_buffer_alloc_init(unsigned char *buf, size_t len)
+/* The first block of a computation is the arena's begin. What ends behind the room fits nowhere
+ * before, or it would be there. */
+void *__wrap_crypto_arena_calloc(size_t count, size_t size)
 {
-    assert_int_equal(len, CRYPTO_ARENA_BYTES);
-    arena = buf;
-    __real_mbedtls_memory_buffer_alloc_init(buf, len < arena_room ? len : arena_room);
+    uint8_t *block = __real_crypto_arena_calloc(count, size);
+
+    if (!arena)
+        arena = block;
+    if (block && (size_t)(block - arena) + count * size > arena_room) {
+        crypto_arena_free(block);
+        return NULL;
+    }
+    return block;
 }
 
 static int arena_as_it_is(void **state)
