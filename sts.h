@@ -51,8 +51,7 @@ struct sts1 {
     uint64_t expires_ms; /* when the handshake has taken too long; UINT64_MAX: none under way */
     uint64_t resend_ms;  /* INITREQ or RDYREQ again; UINT64_MAX: never */
     uint64_t ready_ms;   /* the first ENC or KILL may leave; 0: it may */
-    size_t outbox_len;
-    size_t shown_count;
+    size_t outbox_len, shown_count;
     enum sts_type outbox[STS_OUTBOX_MAX]; /* waiting for sts_pull, in the order they leave */
     uint8_t id_master[STS1_ID_CHARS];
     uint8_t id_slave[STS1_ID_CHARS];

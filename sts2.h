@@ -59,7 +59,6 @@ struct sts2_attempt {
 };
 
 struct sts2 {
-    struct sts_setup use;
     enum sts2_step step;
     bool stopping;       /* sts2_stop was called: no new session */
     uint64_t expires_ms; /* of WAIT_INITACK and CLOSING */
@@ -68,7 +67,8 @@ struct sts2 {
     bool rdyack_due;
     bool junk_charged;      /* the last message was a handshake's, and came to nothing */
     uint64_t handshakes_us; /* the handshakes read so far are paid for at this time */
-    struct tally tally;     /* of this session or, when it is over, the last one */
+    struct sts_setup use;
+    struct tally tally; /* of this session or, when it is over, the last one */
     struct link link;
     struct sts2_attempt attempt;
     struct sts2_pending pending[STS2_PENDING_MAX];
