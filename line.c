@@ -53,8 +53,8 @@ static uint32_t code_point(const char *text)
 static size_t columns_of(const char *text)
 {
     static const struct {
-        uint32_t from, to;
-        size_t columns;
+        uint32_t from;
+        uint32_t to : 24, columns : 8;
     } ranges[] = {
         {0x300, 0x36f, 0},   {0x1100, 0x115f, 2}, {0x200b, 0x200f, 0},   {0x2e80, 0xa4cf, 2},
         {0xac00, 0xd7a3, 2}, {0xf900, 0xfaff, 2}, {0xfe00, 0xfe0f, 0},   {0xfe30, 0xfe6f, 2},
