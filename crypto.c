@@ -80,8 +80,9 @@ void crypto_base64(char *to, const uint8_t *from, size_t len)
 }
 
 /* These parts of Mbed TLS have no way to fail but a wrong argument. That is our bug, and going on
- * without a hash or a cipher would be worse than to stop. */
-static void must(int mbedtls_error)
+ * without a hash or a cipher would be worse than to stop. Always inlined, for where the compiler sees
+ * that they return 0 nothing is left of it. */
+static inline __attribute__((always_inline)) void must(int mbedtls_error)
 {
     if (mbedtls_error)
         __builtin_trap();
@@ -462,13 +463,8 @@ int crypto_secp256k1_shared(uint8_t secret[32], const uint8_t private_key[32],
     return curve_error(err);
 }
 
-static int aes256_set_key(mbedtls_aes_context *aes, const uint8_t key[32], bool encrypt)
-{
-    mbedtls_aes_init(aes);
-    return encrypt ? mbedtls_aes_setkey_enc(aes, key, 256) : mbedtls_aes_setkey_dec(aes, key, 256);
-}
-
-int crypto_aes256_ecb(uint8_t *data, size_t len, const uint8_t key[32], bool encrypt)
+/* `iv` NULL: ECB. */
+static int aes256(uint8_t *data, size_t len, const uint8_t key[32], uint8_t *iv, bool encrypt)
 {
     const int mode = encrypt ? MBEDTLS_AES_ENCRYPT : MBEDTLS_AES_DECRYPT;
     mbedtls_aes_context aes;
@@ -476,33 +472,28 @@ int crypto_aes256_ecb(uint8_t *data, size_t len, const uint8_t key[32], bool enc
 
     if (len % STS1_BLOCK_BYTES != 0)
         return CRYPTO_ERR_LIBRARY;
-    err = aes256_set_key(&aes, key, encrypt);
+    mbedtls_aes_init(&aes);
+    err = encrypt ? mbedtls_aes_setkey_enc(&aes, key, 256) : mbedtls_aes_setkey_dec(&aes, key, 256);
     for (size_t at = 0; err == 0 && at < len; at += STS1_BLOCK_BYTES)
-        err = mbedtls_aes_crypt_ecb(&aes, mode, data + at, data + at);
+        err = iv ? mbedtls_aes_crypt_cbc(&aes, mode, STS1_BLOCK_BYTES, iv, data + at, data + at)
+                 : mbedtls_aes_crypt_ecb(&aes, mode, data + at, data + at);
     mbedtls_aes_free(&aes);
     if (err)
         crypto_wipe(data, len);
+    if (err && iv)
+        crypto_wipe(iv, STS1_BLOCK_BYTES);
     return err ? CRYPTO_ERR_LIBRARY : 0;
+}
+
+int crypto_aes256_ecb(uint8_t *data, size_t len, const uint8_t key[32], bool encrypt)
+{
+    return aes256(data, len, key, NULL, encrypt);
 }
 
 int crypto_aes256_cbc(uint8_t *data, size_t len, const uint8_t key[32], uint8_t iv[16],
                       bool encrypt)
 {
-    const int mode = encrypt ? MBEDTLS_AES_ENCRYPT : MBEDTLS_AES_DECRYPT;
-    mbedtls_aes_context aes;
-    int err;
-
-    if (len % STS1_BLOCK_BYTES != 0)
-        return CRYPTO_ERR_LIBRARY;
-    err = aes256_set_key(&aes, key, encrypt);
-    if (err == 0)
-        err = mbedtls_aes_crypt_cbc(&aes, mode, len, iv, data, data);
-    mbedtls_aes_free(&aes);
-    if (err) {
-        crypto_wipe(data, len);
-        crypto_wipe(iv, STS1_BLOCK_BYTES);
-    }
-    return err ? CRYPTO_ERR_LIBRARY : 0;
+    return aes256(data, len, key, iv, encrypt);
 }
 
 #endif
