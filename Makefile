@@ -110,6 +110,9 @@ MBEDTLS_INCLUDE := -isystem $(MBEDTLS)/include -isystem $(EVEREST_INCLUDE) \
 EVEREST_FLAGS := -O2 -fpeel-loops -fno-inline-functions \
     -isystem $(MBEDTLS)/library -isystem $(EVEREST_INCLUDE)/everest/kremlib
 
+# Division, 1.8 KiB, is for curves other than ours: see crypto.c.
+ECP_FLAGS := -Dmbedtls_mpi_mod_mpi=crypto_no_division
+
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
         -Wswitch-enum -Wundef -Wpointer-arith -Wwrite-strings -Werror
 BASE := -std=c11 -D_GNU_SOURCE= -iquote . -idirafter $(B)/include $(DEFINES)
@@ -185,6 +188,7 @@ $(B)/mbedtls/%.o: $(MBEDTLS)/%.c mbedtls_config.h $(B)/flags | $(B)/deps
 
 $(HOT_MBEDTLS:%=$(B)/mbedtls/library/%.o): private FILE_FLAGS := $(HOT)
 $(B)/mbedtls/$(EVEREST).o: private FILE_FLAGS := $(HOT) $(EVEREST_FLAGS)
+$(B)/mbedtls/library/ecp.o: private FILE_FLAGS := $(ECP_FLAGS)
 $(T)/mbedtls/$(EVEREST).o: private FILE_FLAGS := $(EVEREST_FLAGS)
 
 # No other file of ours gets to see Mbed TLS.
@@ -194,7 +198,7 @@ $(B)/crypto.o $(T)/crypto.o: mbedtls_config.h
 # Lists and flags in one file that changes with them, so that other ones build everything anew.
 $(B)/flags: FORCE
 	$(shell mkdir -p $(@D))$(file >$@.new,$(CC) $(BASE) $(WARN) $(PROGRAM_LDFLAGS) $(HOT) $(EVEREST_FLAGS) \
-	    $(MBEDTLS) $(SRC))
+	    $(ECP_FLAGS) $(MBEDTLS) $(SRC))
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
 # The tools, and Mbed TLS. Looked after again whenever its source is not there.
