@@ -78,23 +78,29 @@ static int mix_dh(struct noise *n, const uint8_t private_key[32], const uint8_t 
     return err;
 }
 
+/* Section 12.3. */
+static void put_nonce(uint8_t nonce[12], uint64_t n)
+{
+    memset(nonce, 0, 4);
+    for (unsigned i = 0; i < 8; i++)
+        nonce[4 + i] = (uint8_t)(n >> 8 * i);
+}
+
 void noise_encrypt(const uint8_t key[32], uint64_t n, struct bytes associated, uint8_t *text,
                    size_t len)
 {
-    uint8_t nonce[12] = {0};
+    uint8_t nonce[12];
 
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(n >> 8 * i);
+    put_nonce(nonce, n);
     crypto_aead_seal(text, len, text + len, key, nonce, associated);
 }
 
 int noise_decrypt(const uint8_t key[32], uint64_t n, struct bytes associated, uint8_t *text,
                   size_t len)
 {
-    uint8_t nonce[12] = {0};
+    uint8_t nonce[12];
 
-    for (unsigned i = 0; i < 8; i++)
-        nonce[4 + i] = (uint8_t)(n >> 8 * i);
+    put_nonce(nonce, n);
     return crypto_aead_open(text, len, text + len, key, nonce, associated);
 }
 
