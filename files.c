@@ -114,6 +114,23 @@ ssize_t files_read_all(int fd, void *to, size_t size)
     return (ssize_t)len;
 }
 
+int files_write(int fd, const void *from, size_t len)
+{
+    while (len > 0) {
+        const ssize_t n = write(fd, from, len);
+
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0) {
+            errno = n < 0 ? errno : ENOSPC;
+            return -1;
+        }
+        from = (const uint8_t *)from + n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
 int files_write_at(int fd, const void *from, size_t len, off_t offset)
 {
     size_t done = 0;

@@ -32,6 +32,9 @@ ssize_t files_read_at(int fd, void *to, size_t size, off_t offset)
  * may be more. */
 ssize_t files_read_all(int fd, void *to, size_t size) __attribute__((warn_unused_result));
 
+/* Writes all bytes, to whatever `fd` is. */
+int files_write(int fd, const void *from, size_t len) __attribute__((warn_unused_result));
+
 /* Writes all bytes to `offset`. */
 int files_write_at(int fd, const void *from, size_t len, off_t offset)
     __attribute__((warn_unused_result));

@@ -137,20 +137,12 @@ static int make(struct noise_pair *own, const char *file, struct log *log)
 static int print_public(const uint8_t public_key[32], struct log *log)
 {
     char line[KEY_TEXT_CHARS + 1];
-    size_t done = 0;
 
     key_text_write(line, public_key);
     line[KEY_TEXT_CHARS] = '\n';
-    while (done < sizeof line) {
-        ssize_t n = write(STDOUT_FILENO, line + done, sizeof line - done);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            log_cannot(log, "write to", "standard output");
-            return EX_IOERR;
-        }
-        done += (size_t)n;
+    if (files_write(STDOUT_FILENO, line, sizeof line) != 0) {
+        log_cannot(log, "write to", "standard output");
+        return EX_IOERR;
     }
     return EX_OK;
 }

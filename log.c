@@ -6,6 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "fmt.h"
 #include "limits.h"
 #include "log.h"
@@ -40,21 +41,6 @@ static void put_cut_mark(struct wr *out)
     wr_put(out, CUT, mark_len);
 }
 
-/* What cannot be written is lost: there is nobody left to tell. */
-static void write_all(int fd, const uint8_t *line, size_t len)
-{
-    while (len > 0) {
-        ssize_t n = write(fd, line, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return;
-        line += n;
-        len -= (size_t)n;
-    }
-}
-
 static void log_line(struct log *log, enum log_level level, const char *format, va_list args)
 {
     uint8_t line[LOG_LINE_MAX_BYTES];
@@ -77,7 +63,8 @@ static void log_line(struct log *log, enum log_level level, const char *format, 
         put_cut_mark(&out);
     fmt_tame(text, (size_t)(out.p - text));
     *out.p++ = '\n';
-    write_all(log->fd, line, (size_t)(out.p - line));
+    /* What cannot be written is lost: there is nobody left to tell. */
+    (void)!files_write(log->fd, line, (size_t)(out.p - line));
     log->written = true;
 }
 

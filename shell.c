@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "files.h"
 #include "fmt.h"
 #include "sandbox.h"
 #include "signals.h"
@@ -75,7 +76,7 @@ static void write_out(struct shell *shell, uint64_t now_ms)
             fmt_tame(bytes, len);
         if (last)
             wr_u8(&piece, '\n');
-        if (!term_write(STDOUT_FILENO, bytes, (size_t)(piece.p - bytes))) {
+        if (files_write(STDOUT_FILENO, bytes, (size_t)(piece.p - bytes)) != 0) {
             drop_out(shell, strerror(errno));
             shell_leave(shell, now_ms);
             return;

@@ -11,7 +11,6 @@
 #include "store_private.h"
 
 #include <assert.h>
-#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sysexits.h>
@@ -173,19 +172,7 @@ int store_out_recover(struct store *store)
 
 int store_append(struct store *store, const void *from, size_t len)
 {
-    while (len > 0) {
-        const ssize_t n = write(store->out_fd, from, len);
-
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0) {
-            errno = n < 0 ? errno : ENOSPC;
-            return -1;
-        }
-        from = (const uint8_t *)from + n;
-        len -= (size_t)n;
-    }
-    return 0;
+    return files_write(store->out_fd, from, len);
 }
 
 /* More than fit is our bug: then nothing is committed, and nothing acknowledged, any more. */

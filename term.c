@@ -3,32 +3,15 @@
 
 #include "term.h"
 
-#include <errno.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "fmt.h"
 
 #define PROMPT "> "
 #define ERASE_LINE "\r\033[K"
 #define BOX_MAX_BYTES (20 * 65) /* the lines of `help`, and what each takes */
-
-bool term_write(int fd, const void *bytes, size_t len)
-{
-    const uint8_t *at = bytes;
-
-    while (len > 0) {
-        ssize_t n = write(fd, at, len);
-
-        if (n < 0 && errno != EINTR)
-            return false;
-        if (n > 0) {
-            at += n;
-            len -= (size_t)n;
-        }
-    }
-    return true;
-}
 
 /* The frame is made here, for it is longer than what it is around. */
 void term_write_box(int fd, const char *lines)
@@ -45,13 +28,13 @@ void term_write_box(int fd, const char *lines)
             fmt(&out, "| %-60.*s |\n", len, lines);
         lines += len + 1;
     }
-    (void)term_write(fd, bytes, (size_t)(out.p - bytes));
+    (void)!files_write(fd, bytes, (size_t)(out.p - bytes));
 }
 
 /* A terminal that is gone shows up as the end of its input; writing to it may fail until then. */
 static void show(const struct term *t, const void *bytes, size_t len)
 {
-    (void)term_write(t->out, bytes, len);
+    (void)!files_write(t->out, bytes, len);
 }
 
 void term_open(struct term *t, struct log *log)

@@ -46,9 +46,6 @@ void term_fresh_line(struct term *t);
 /* Takes the terminal's width again. */
 void term_resize(struct term *t);
 
-/* Writes all; false and errno when that fails. */
-bool term_write(int fd, const void *bytes, size_t len);
-
 /* Writes a box with text in it: of `lines` each ends with a newline and has up to 60 characters; an
  * empty one is a rule across the box. */
 void term_write_box(int fd, const char *lines);
