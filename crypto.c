@@ -80,8 +80,8 @@ void crypto_base64(char *to, const uint8_t *from, size_t len)
 }
 
 /* These parts of Mbed TLS have no way to fail but a wrong argument. That is our bug, and going on
- * without a hash or a cipher would be worse than to stop. Always inlined, for where the compiler sees
- * that they return 0 nothing is left of it. */
+ * without a hash or a cipher would be worse than to stop. Always inlined, for where the compiler
+ * sees that they return 0 nothing is left of it. */
 static inline __attribute__((always_inline)) void must(int mbedtls_error)
 {
     if (mbedtls_error)
@@ -293,9 +293,9 @@ int crypto_aead_open(uint8_t *data, size_t len, const uint8_t tag[16], const uin
 
 #if STS_SEED
 
-/* All that Mbed TLS allocates comes from here, for the time of one call. A block is whole units, and
- * what is free is zero. Measured with 64-bit pointers (test_crypto.c does it again): 1184 bytes are
- * enough. The rest, a sixth of the arena, is margin. */
+/* All that Mbed TLS allocates comes from here, for the time of one call. A block is whole units,
+ * and what is free is zero. Measured with 64-bit pointers (test_crypto.c does it again): 1184 bytes
+ * are enough. The rest, a sixth of the arena, is margin. */
 #define ARENA_UNIT_BYTES 32
 #define ARENA_UNITS (CRYPTO_ARENA_BYTES / ARENA_UNIT_BYTES)
 static _Alignas(16) uint8_t arena[ARENA_UNITS][ARENA_UNIT_BYTES];
@@ -331,8 +331,8 @@ void crypto_arena_free(void *block)
     }
 }
 
-/* What ecp.c gets for mbedtls_mpi_mod_mpi (see the Makefile). It divides only for a curve whose prime
- * has no reduction of its own; secp256k1 has one, but that is more than a compiler sees. */
+/* What ecp.c gets for mbedtls_mpi_mod_mpi (see the Makefile). It divides only for a curve whose
+ * prime has no reduction of its own; secp256k1 has one, but that is more than a compiler sees. */
 int crypto_no_division(mbedtls_mpi *r, const mbedtls_mpi *a, const mbedtls_mpi *b);
 
 int crypto_no_division(mbedtls_mpi *r, const mbedtls_mpi *a, const mbedtls_mpi *b)

@@ -10,8 +10,8 @@
 
 #include "bytes.h"
 
-/* Marks the definition of a variadic function that takes no floating-point numbers: it need not save
- * the registers that those come in, which is most of its code. */
+/* Marks the definition of a variadic function that takes no floating-point numbers: it need not
+ * save the registers that those come in, which is most of its code. */
 #if defined __x86_64__ || defined __aarch64__
 #define FMT_NO_FLOATS __attribute__((target("general-regs-only")))
 #else

@@ -10,8 +10,8 @@
 
 #define CLOCK_MIN_US UINT64_C(1704067200000000) /* 2024-01-01T00:00:00Z */
 
-/* flock has failed, with errno: the lock is held, by a sender for the time of a write, by a collector
- * for ever, or by somebody else. 0: it is worth while to wait. */
+/* flock has failed, with errno: the lock is held, by a sender for the time of a write, by a
+ * collector for ever, or by somebody else. 0: it is worth while to wait. */
 static int who_holds(const struct store *store, int tries)
 {
     if (errno != EWOULDBLOCK && errno != EINTR) {

@@ -85,8 +85,9 @@ static bool is_v1(const struct sts *s)
     return has_session(s) && (s->setup.cipher == STS_ECB || s->setup.cipher == STS_CBC);
 }
 
-/* What the version that speaks the cipher says or does; `none`: no version in this build, or nothing
- * that has a session. Not a table of functions: a static PIE has to relocate each pointer. */
+/* What the version that speaks the cipher says or does; `none`: no version in this build, or
+ * nothing that has a session. Not a table of functions: a static PIE has to relocate each
+ * pointer. */
 #define BY_VERSION(s, v1, v2, none) (is_v2(s) ? (v2) : STS_SEED && is_v1(s) ? (v1) : (none))
 
 /* ---- words ---- */
