@@ -314,9 +314,9 @@ CT_OBJ := $(CT)/ct.o $(CT_RENAMED:%=$(CT)/%) \
 ct: $(CT)/ct
 	$(Q)$(MAKE) --no-print-directory B=$(B)/O2 CFLAGS=-O2 $(B)/O2/ct/ct
 
-$(CT)/ct: $(CT_OBJ)
+$(CT)/ct: $(CT_OBJ) $(B)/sts.ld
 	$(if $(Q),@echo "  LD    $@")
-	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS) -Wl,--wrap=getrandom
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(PROGRAM_LDFLAGS) -Wl,--wrap=getrandom
 
 # musl-gcc looks for no header of the machine's own.
 $(CT)/ct.o: test/ct/ct.c $(B)/flags
@@ -344,9 +344,9 @@ WIPE_MBEDTLS_NAMES := mbedtls_aes_setkey_dec mbedtls_aes_setkey_enc mbedtls_poly
 WIPE_RENAMED := crypto.o $(filter %/aes.o %/poly1305.o %/sha256.o,$(MBEDTLS_SRC:%.c=mbedtls/%.o))
 
 $(WIPE)/sts: $(WIPE)/record.o $(WIPE_RENAMED:%=$(WIPE)/%) \
-    $(filter-out $(WIPE_RENAMED:%=$(B)/%),$(OBJ) $(MBEDTLS_OBJ))
+    $(filter-out $(WIPE_RENAMED:%=$(B)/%),$(OBJ) $(MBEDTLS_OBJ)) $(B)/sts.ld
 	$(if $(Q),@echo "  LD    $@")
-	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(PROGRAM_LDFLAGS)
 
 $(WIPE)/record.o: test/wipe/record.c $(B)/flags
 	$(if $(Q),@echo "  CC    $<")
@@ -460,9 +460,10 @@ prove:
 
 # ---- what bench measures beside the program itself ----
 
-$(B)/bench/crypto: $(B)/bench/crypto.o $(filter-out $(B)/main.o,$(OBJ)) $(MBEDTLS_OBJ)
+$(B)/bench/crypto: $(B)/bench/crypto.o $(filter-out $(B)/main.o,$(OBJ)) $(MBEDTLS_OBJ) \
+    $(B)/sts.ld
 	$(if $(Q),@echo "  LD    $@")
-	$(Q)$(CC) -o $@ $^ $(PROGRAM_LDFLAGS)
+	$(Q)$(CC) -o $@ $(filter %.o,$^) $(PROGRAM_LDFLAGS)
 
 $(B)/bench/%.o: test/bench/%.c $(B)/flags | $(B)/include
 	$(if $(Q),@echo "  CC    $<")
