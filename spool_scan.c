@@ -9,7 +9,6 @@
 
 #define MARK_BYTES 4
 #define RECORD_MIN_BYTES (SPOOL_RECORD_HEAD_BYTES + 1 + 1 + SPOOL_SUM_BYTES)
-#define CHUNK_BYTES 4096
 
 static const uint8_t mark[MARK_BYTES] = {'p', 'u', 's', 'h'};
 
@@ -121,45 +120,43 @@ int spool_read_record(struct spool *s, uint64_t position, uint64_t limit,
 
 /* ---- finding records behind damage ---- */
 
-/* The same within a chunk that was read from position `from`. */
-static int find_in(struct spool *s, const uint8_t *chunk, size_t len, uint64_t from, uint64_t limit,
-                   struct spool_record *record)
+/* How far from position `from`, whose `len` bytes are in s->record, a record may begin: before that
+ * none does. */
+static size_t skip(const struct spool *s, size_t len, uint64_t from)
 {
-    for (size_t i = 0; i + MARK_BYTES + 8 <= len; i++) {
-        struct rd in = rd_over(chunk + i, MARK_BYTES + 8);
-        int status;
+    const uint8_t *const last = s->record + len - (MARK_BYTES + 8 - 1);
+    const uint8_t *p = s->record;
 
-        if (chunk[i] != mark[0] || !begins_here(&in, from + i))
-            continue;
-        status = spool_read_record(s, from + i, limit, record);
-        if (status != EX_UNAVAILABLE)
-            return status;
+    while ((p = memchr(p, mark[0], (size_t)(last - p)))) {
+        const size_t at = (size_t)(p - s->record);
+        struct rd in = rd_over(p++, MARK_BYTES + 8);
+
+        if (begins_here(&in, from + at))
+            return at;
     }
-    return EX_UNAVAILABLE;
+    return (size_t)(last - s->record);
 }
 
 int spool_find_record(struct spool *s, uint64_t from, uint64_t limit, uint64_t size,
                       struct spool_record *record)
 {
-    uint8_t chunk[CHUNK_BYTES];
+    int status = EX_UNAVAILABLE;
 
-    while (from + RECORD_MIN_BYTES <= limit) {
+    while (status == EX_UNAVAILABLE && from + RECORD_MIN_BYTES <= limit) {
         const uint64_t at = from % s->capacity;
-        const size_t len = limit - from < sizeof chunk ? (size_t)(limit - from) : sizeof chunk;
-        int status;
+        const size_t len = limit - from < sizeof s->record ? (size_t)(limit - from)
+                                                           : sizeof s->record;
 
         if (SPOOL_HEADER_BYTES + at >= size) { /* the file has not been that long yet */
             from += s->capacity - at;
             continue;
         }
-        if (spool_ring(s, SPOOL_READ, chunk, len, from) != 0)
+        if (spool_ring(s, SPOOL_READ, s->record, len, from) != 0)
             return spool_cannot(s, "read");
-        status = find_in(s, chunk, len, from, limit, record);
-        if (status != EX_UNAVAILABLE)
-            return status;
-        from += len - (MARK_BYTES + 8 - 1); /* a head may lie across two chunks */
+        from += skip(s, len, from);
+        status = spool_read_record(s, from++, limit, record);
     }
-    return EX_UNAVAILABLE;
+    return status;
 }
 
 bool spool_lost(struct spool *s, uint64_t from, uint64_t to)

@@ -1129,25 +1129,40 @@ static void said_and_passed_over(void **state)
     spool_close(&spool);
 }
 
+static void write_at(uint64_t offset, const void *bytes, size_t len)
+{
+    const int fd = open("spool", O_WRONLY | O_CLOEXEC);
+
+    assert_int_equal(__real_pwrite(fd, bytes, len, (off_t)offset), len);
+    close(fd);
+}
+
+/* No record begins there any more. */
+static void damage(uint64_t position)
+{
+    write_at(SPOOL_HEADER_BYTES + position + 1, "\xff", 1);
+}
+
 /* What is searched is read in pieces: a record may begin across two of them. */
 static void behind_a_large_gap(void **state)
 {
+    const size_t piece = SPOOL_RECORD_MAX_BYTES - (2 * AROUND + topic_len(1) + topic_len(2) + 8000);
+
     (void)state;
-    for (size_t len = 4030; len < 4100; len++) {
-        uint64_t ids[4];
-        int fd;
+    for (size_t len = piece - 40; len < piece + 20; len++) {
+        uint64_t ids[4], second_at;
 
         (void)unlink("spool");
-        open_as(&spool, 20000);
-        put(&spool, 1, len);
-        put(&spool, 2, 10);
+        open_as(&spool, 40000);
+        put(&spool, 1, 8000);
+        second_at = put(&spool, 2, len);
+        put(&spool, 3, 10);
         spool_close(&spool);
-        fd = open("spool", O_WRONLY | O_CLOEXEC);
-        assert_int_equal(__real_pwrite(fd, "\xff", 1, SPOOL_HEADER_BYTES + 1), 1);
-        close(fd);
-        open_alone(&spool, 20000);
+        damage(0);
+        damage(second_at);
+        open_alone(&spool, 40000);
         assert_int_equal(read_all(&spool, ids, COUNT(ids)), 1);
-        assert_true(ids[0] == 2 && spool.damaged);
+        assert_true(ids[0] == 3 && spool.damaged);
         spool_close(&spool);
     }
 }
