@@ -146,6 +146,7 @@
 #define SPOOL_MAX_BYTES 268435456 /* spool_max, 256 MiB: two million small pushes */
 #define SPOOL_DEFAULT_BYTES 1048576
 #define SPOOL_HEADER_BYTES 512                      /* a sector: written whole or not at all */
+#define SPOOL_BOOKMARK_BYTES 16384                  /* what a run looks at: some 85 small pushes */
 #define SPOOL_RECORD_HEAD_BYTES (4 + 8 + 8 + 2 + 4) /* mark, position, id, two lengths */
 #define SPOOL_SUM_BYTES 16
 #define SPOOL_RECORD_MAX_BYTES \

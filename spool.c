@@ -80,7 +80,7 @@ void spool_close(struct spool *s)
 /* Until the next look. */
 static void know_nothing(struct spool *s)
 {
-    s->capacity = s->head = s->next = s->end = s->head_synced = 0;
+    s->capacity = s->head = s->next = s->end = s->tail = s->head_synced = 0;
 }
 
 int spool_claim(struct spool *s)
@@ -142,6 +142,8 @@ static int put_header(const struct spool *s, uint64_t capacity, uint64_t head)
     wr_be16(&out, VERSION);
     wr_be64(&out, capacity);
     wr_be64(&out, head);
+    wr_be64(&out, s->tail);
+    wr_be64(&out, s->last_id);
     spool_sum(block + BODY_BYTES, block, BODY_BYTES);
     return files_write_at(s->fd, block, sizeof block, 0);
 }
@@ -179,6 +181,7 @@ static int check_header(struct spool *s, const uint8_t block[SPOOL_HEADER_BYTES]
     const uint16_t version = rd_be16(&in);
     const uint64_t capacity = rd_be64(&in), head = rd_be64(&in);
     uint8_t sum[SPOOL_SUM_BYTES];
+    uint64_t last_id;
 
     if (!is_ours)
         return damaged(s, "it does not begin as a spool does");
@@ -189,6 +192,10 @@ static int check_header(struct spool *s, const uint8_t block[SPOOL_HEADER_BYTES]
     spool_sum(sum, block, BODY_BYTES);
     if (memcmp(sum, block + BODY_BYTES, sizeof sum) != 0)
         return damaged(s, "its header has a wrong checksum");
+    s->mark = rd_be64(&in);
+    last_id = rd_be64(&in);
+    if (last_id > s->last_id)
+        s->last_id = last_id;
     return take_header(s, capacity, head);
 }
 
@@ -357,10 +364,19 @@ static int sync_head(struct spool *s)
     return sync_file(s);
 }
 
+/* Each header has a bookmark at the last record. That needs no sync: what is ahead of the records on
+ * the disk is not believed. */
+static int move_bookmark(struct spool *s)
+{
+    return s->end > s->mark + SPOOL_BOOKMARK_BYTES ? change_header(s, s->capacity, s->head) : EX_OK;
+}
+
 /* The header first: alone it is an empty spool. */
 static int append(struct spool *s)
 {
     if (sync_head(s) != EX_OK)
+        return EX_IOERR;
+    if (move_bookmark(s) != EX_OK)
         return EX_IOERR;
     if ((!s->fresh || put_header(s, s->capacity, 0) == 0) &&
         spool_ring(s, SPOOL_WRITE, s->record, s->record_len, s->end) == 0)

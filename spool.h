@@ -7,7 +7,8 @@
  * offset SPOOL_HEADER_BYTES + p % capacity. Integers are big endian; each checksum is the first 16
  * bytes of SHA-256 over all that stands before it in its block or record.
  *
- *   header   "sts spool" 0x00, version (2) = 1, capacity (8), head (8), zeros, checksum (16)
+ *   header   "sts spool" 0x00, version (2) = 1, capacity (8), head (8), bookmark (8), highest id (8),
+ *            zeros, checksum (16)
  *   record   "push", its own position (8), id (8), length of the topic (2), of the payload (4),
  *            topic, payload, checksum (16)
  *
@@ -16,6 +17,13 @@
  * whole record the spool ends. What a crash left unfinished there was promised to nobody: it is cut
  * off and named. Damage with good records behind it is passed over, named as an error, and noted in
  * `damaged`. An empty file is an empty spool, and one that has been emptied becomes that again.
+ *
+ * `bookmark` is where a record begins, so that a run need not read all that waits to find the end:
+ * the last record when the header was written, which is at the latest when the next one would begin
+ * more than SPOOL_BOOKMARK_BYTES behind. No record up to it has an id above `highest id`. It is a
+ * hint: where no whole record stands there, or one with a higher id, the head is where a run begins.
+ * Zeros are none, as in files of before there were any. What is damaged before the bookmark only the
+ * run that sends finds out.
  *
  * The locks are gone with the process that held them. flock(2), spool_claim: one run at a time
  * sends what is here and removes it. A record lock (fcntl(2)), inside the other functions, for as
@@ -46,8 +54,9 @@ struct spool {
     uint64_t head;          /* position of the oldest record; the spool is empty at `end` */
     uint64_t next;          /* ... of the one that spool_next reads next */
     uint64_t end;           /* ... behind the last whole record that this run knows of */
-    uint64_t last_id;       /* the highest id in it, as far as this run knows; 0: none */
+    uint64_t last_id;       /* no id in it is higher, as far as this run knows; 0: none */
     uint64_t tail, tail_id; /* the record that ends at `end`: its position, its id */
+    uint64_t mark;          /* the bookmark, where a record begins */
     uint64_t head_synced;   /* the head on the disk is this or a later one; if `alone` */
     uint64_t said;          /* damage before this position was said */
     size_t record_len;      /* of the record that is open */
@@ -72,8 +81,8 @@ int spool_open(struct spool *s, const char *file, uint32_t size_max, struct log 
  * nothing when it is taken: EX_TEMPFAIL (75). EX_IOERR (74) cannot be locked; said. */
 int spool_claim(struct spool *s) __attribute__((warn_unused_result));
 
-/* Learns what is in the file: at first all of it, then what other runs have appended. Cuts off an
- * unfinished end. Sets head and next the first time, end and last_id each time. Returns 0;
+/* Learns what is in the file: at first where it ends, then what other runs have appended. Cuts off
+ * an unfinished end. Sets head and next the first time, end and last_id each time. Returns 0;
  * EX_CONFIG (78) it is no plain file, or its header is damaged or of another version: nothing was
  * touched; EX_IOERR (74) cannot be read, cut or locked, or was removed. */
 int spool_look(struct spool *s) __attribute__((warn_unused_result));

@@ -266,17 +266,32 @@ static int walk(struct spool *s, uint64_t size, bool known)
     return status == EX_UNAVAILABLE ? EX_OK : status;
 }
 
+/* Where nothing is known: at the bookmark, if a record there proves it, or else at the head. */
+static int begin_walk(struct spool *s)
+{
+    struct spool_record record;
+    int status = EX_UNAVAILABLE;
+
+    s->tail = s->end = s->head;
+    if (s->mark - s->head < s->capacity)
+        status = spool_read_record(s, s->mark, s->head + s->capacity, &record);
+    if (status == EX_OK && record.id <= s->last_id)
+        s->end = s->mark;
+    else
+        s->mark = s->head;
+    return status == EX_UNAVAILABLE ? EX_OK : status;
+}
+
 int spool_walk(struct spool *s, uint64_t size)
 {
     const uint64_t end = s->end;
     bool known;
     int status = is_known(s, &known);
 
-    if (status != EX_OK)
-        return status;
-    if (!known)
-        s->end = s->head;
-    status = walk(s, size, known);
+    if (status == EX_OK && (!known || end == s->head))
+        status = begin_walk(s);
+    if (status == EX_OK)
+        status = walk(s, size, known);
     if (status != EX_OK)
         s->end = end;
     else if (s->next > s->end) /* the last records, sent already, were damaged and cut off */

@@ -25,7 +25,7 @@ enum call { NOTHING, FCNTL, FDATASYNC, FSTAT, FSYNC, FTRUNCATE, PREAD, PWRITE, P
 static enum call failing;
 static int fail_after, fail_count, fail_errno; /* so many calls go well; then so many fail */
 static bool cut_fails_too;
-static unsigned writes, syncs, polls;
+static unsigned reads, writes, syncs, polls;
 
 enum op_kind { OP_WRITE, OP_CUT, OP_SYNC };
 
@@ -138,6 +138,7 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 
 ssize_t __wrap_pread(int fd, void *to, size_t size, off_t offset)
 {
+    reads++;
     return fd != test_log.fd && fails(PREAD) ? -1 : __real_pread(fd, to, size, offset);
 }
 
@@ -170,7 +171,7 @@ static int setup(void **state)
     (void)remove("spool");
     failing = NOTHING;
     noting = false;
-    writes = syncs = polls = 0;
+    reads = writes = syncs = polls = 0;
     seed = 1;
     log_forget();
     return 0;
@@ -601,8 +602,8 @@ static void as_a_queue(void **state)
     static const struct {
         uint32_t size_min, size_step;
         size_t len_max;
-    } rings[] = {
-        {1024, 1, 100}, {1024, 7, 400}, {1100, 13, 20}, {3000, 101, 600}, {40000, 0, 9000}};
+    } rings[] = {{1024, 1, 100},   {1024, 7, 400},   {1100, 13, 20},
+                 {3000, 101, 600}, {40000, 0, 9000}, {50000, 1, 300}};
 
     (void)state;
     for (size_t i = 0; i < COUNT(rings); i++)
@@ -1342,6 +1343,387 @@ static void a_head_behind_the_end(void **state)
         }
 }
 
+/* ---- the bookmark ---- */
+
+enum { MANY = 2000, LEN = 130, MARK_AT = 28 };
+
+/* What a look reads at most where the bookmark counts: two reads for each record behind it, and
+ * some for the header, the end and the bookmark itself. */
+#define FEW_READS (2 * (SPOOL_BOOKMARK_BYTES / (AROUND + LEN) + 2) + 10)
+
+static void put_many(uint64_t first, uint64_t last)
+{
+    open_as(&second, 1000000);
+    for (uint64_t id = first; id <= last; id++)
+        put(&second, id, LEN);
+    spool_close(&second);
+}
+
+static uint64_t header_field(size_t at)
+{
+    uint8_t bytes[SPOOL_HEADER_BYTES];
+    struct rd in = rd_over(bytes + at, 8);
+
+    assert_true(get_file("spool", bytes, sizeof bytes) > 0);
+    return rd_be64(&in);
+}
+
+static void set_bookmark(uint64_t position, uint64_t id)
+{
+    uint8_t bytes[SPOOL_HEADER_BYTES];
+    struct wr out = wr_over(bytes + MARK_AT, 16);
+
+    assert_true(get_file("spool", bytes, sizeof bytes) > 0);
+    wr_be64(&out, position);
+    wr_be64(&out, id);
+    seal_header(bytes);
+    write_at(0, bytes, sizeof bytes);
+}
+
+/* How many reads it takes to learn where it ends; it has to be behind record `last_id`. */
+static unsigned reads_to_look(uint64_t last_id)
+{
+    open_as(&spool, 1000000);
+    reads = 0;
+    assert_int_equal(spool_look(&spool), EX_OK);
+    assert_int_equal(spool.last_id, last_id);
+    spool_close(&spool);
+    return reads;
+}
+
+/* What 2,000 records cost a run that appends one more: no more than 20 would, and a header now and
+ * then. */
+static void a_bookmark_is_used(void **state)
+{
+    uint64_t end;
+
+    (void)state;
+    put_many(1, MANY);
+    end = size_now() - SPOOL_HEADER_BYTES;
+    assert_in_range(writes, MANY + 1 + end / (SPOOL_BOOKMARK_BYTES + AROUND + LEN + 7),
+                    MANY + 1 + end / SPOOL_BOOKMARK_BYTES);
+    assert_int_equal(syncs, 0);
+    assert_in_range(header_field(MARK_AT), end - SPOOL_BOOKMARK_BYTES - AROUND - LEN - 7, end);
+    assert_in_range(header_field(MARK_AT + 8), MANY - SPOOL_BOOKMARK_BYTES / (AROUND + LEN), MANY);
+    assert_in_range(reads_to_look(MANY), 1, FEW_READS);
+    for (uint64_t id = MANY + 1; id <= MANY + 300; id++) {
+        reads = writes = 0;
+        put_many(id, id);
+        assert_in_range(reads, 1, FEW_READS);
+        assert_in_range(writes, 1, 2);
+        assert_int_equal(writes == 2, header_field(MARK_AT + 8) == id - 1);
+    }
+    assert_holds(1, MANY + 300);
+    assert_string_equal(log_text(), "");
+}
+
+/* Files of before there were bookmarks, and what such a program makes of a header. */
+static void without_a_bookmark(void **state)
+{
+    (void)state;
+    put_many(1, MANY);
+    for (int again = 0; again < 2; again++) {
+        set_bookmark(0, 0);
+        assert_in_range(reads_to_look(MANY), 2 * MANY, 2 * MANY + 10);
+        assert_in_range(reads_to_look(MANY), 2 * MANY, 2 * MANY + 10); /* looking writes nothing */
+    }
+    put_many(MANY + 1, MANY + 1);
+    assert_in_range(reads_to_look(MANY + 1), 1, FEW_READS);
+    assert_int_equal(header_field(MARK_AT + 8), MANY);
+    assert_holds(1, MANY + 1);
+    assert_string_equal(log_text(), "");
+}
+
+/* Where the bookmark proves nothing a run begins at the head. */
+static void a_bookmark_is_not_believed(void **state)
+{
+    uint64_t right, id, end;
+
+    (void)state;
+    put_many(1, MANY);
+    end = size_now() - SPOOL_HEADER_BYTES;
+    right = header_field(MARK_AT);
+    id = header_field(MARK_AT + 8);
+    const struct {
+        uint64_t position, id;
+        bool believed;
+    } marks[] = {
+        {right, id, true},
+        {right, MANY, true},
+        {right, id - 1, false}, /* another record */
+        {right, 0, false},
+        {0, 0, false},
+        {right + 1, id, false},
+        {right - 1, id, false},
+        {end, id, false},
+        {end + 100, id, false},
+        {1000000 - SPOOL_HEADER_BYTES - 1, id, false},
+        {right + (1000000 - SPOOL_HEADER_BYTES), id, false}, /* a lap ahead */
+        {right - (1000000 - SPOOL_HEADER_BYTES), id, false}, /* ... behind */
+        {INT64_MAX, id, false},
+        {UINT64_MAX, id, false},
+        {UINT64_MAX - 100, id, false},
+    };
+    for (size_t i = 0; i < COUNT(marks); i++) {
+        set_bookmark(marks[i].position, marks[i].id);
+        assert_int_equal(reads_to_look(MANY) <= FEW_READS, marks[i].believed);
+        if (marks[i].believed)
+            continue;
+        put_many(MANY + 1, MANY + 1);
+        assert_int_equal(header_field(MARK_AT + 8), MANY); /* the next run has a better one */
+        assert_int_equal(truncate("spool", (off_t)(SPOOL_HEADER_BYTES + end)), 0);
+    }
+    assert_holds(1, MANY);
+    assert_string_equal(log_text(), "");
+}
+
+/* Records that are whole, and not between the head and a lap behind it: one that was removed, and
+ * one that nobody can have written. */
+static void a_bookmark_outside(void **state)
+{
+    enum { COUNT_OF = 200 };
+    static const uint64_t far = UINT64_MAX - 30;
+    uint8_t record[SPOOL_RECORD_HEAD_BYTES + 2 + SPOOL_SUM_BYTES], digest[32];
+    const struct bytes body = {record, SPOOL_RECORD_HEAD_BYTES + 2};
+    struct wr out = wr_over(record, sizeof record);
+    uint64_t positions[COUNT_OF + 1], end;
+
+    (void)state;
+    open_alone(&spool, 1000000);
+    for (uint64_t id = 1; id <= COUNT_OF; id++)
+        positions[id] = put(&spool, id, LEN);
+    for (uint64_t id = 1; id <= 150; id++)
+        assert_next(&spool, id, LEN);
+    assert_int_equal(spool_remove(&spool, spool.next), EX_OK);
+    end = spool.end;
+    spool_close(&spool);
+    set_bookmark(positions[100], COUNT_OF);
+    assert_in_range(reads_to_look(COUNT_OF), 100, 110);
+    assert_holds(151, COUNT_OF);
+    wr_put(&out, "push", 4);
+    wr_be64(&out, far);
+    wr_be64(&out, COUNT_OF);
+    wr_be16(&out, 1);
+    wr_be32(&out, 1);
+    wr_put(&out, "tp", 2);
+    crypto_sha256(digest, &body, 1);
+    wr_put(&out, digest, SPOOL_SUM_BYTES);
+    write_at(SPOOL_HEADER_BYTES + far % (1000000 - SPOOL_HEADER_BYTES), record, sizeof record);
+    set_bookmark(far, COUNT_OF);
+    open_alone(&spool, 1000000);
+    assert_int_equal(spool.head, positions[151]);
+    assert_int_equal(spool.end, end);
+    assert_false(spool.damaged);
+    spool_close(&spool);
+}
+
+/* The record that it points at is damaged, or not on the disk, or torn. */
+static void a_bookmark_that_points_at_nothing(void **state)
+{
+    static uint64_t ids[IDS_MAX];
+    uint64_t mark;
+
+    (void)state;
+    put_many(1, MANY);
+    mark = header_field(MARK_AT);
+    assert_true(size_now() > SPOOL_HEADER_BYTES + mark + 2 * (AROUND + LEN));
+    damage(mark);
+    open_alone(&spool, 1000000);
+    assert_logged("spool is damaged at byte ");
+    assert_int_equal(read_all(&spool, ids, COUNT(ids)), MANY - 1);
+    assert_int_equal(spool.last_id, MANY);
+    spool_close(&spool);
+    put_many(MANY + 1, MANY + 1);
+    assert_in_range(reads_to_look(MANY + 1), 1, FEW_READS);
+    for (int from = 120; from >= 0; from -= 60) { /* behind its head; its head; all of it */
+        log_forget();
+        set_bookmark(mark, MANY);
+        assert_int_equal(truncate("spool", (off_t)(SPOOL_HEADER_BYTES + mark) + from), 0);
+        open_alone(&spool, 1000000);
+        if (from > 0)
+            assert_logged("bytes at its end were not written whole");
+        assert_int_equal(spool.end, mark);
+        assert_false(spool.damaged);
+        spool_close(&spool);
+    }
+    put_many(MANY + 2, MANY + 3);
+    assert_in_range(reads_to_look(MANY + 3), 1, FEW_READS);
+}
+
+/* A header of the ring before, and the records of this one at the same places. */
+static void a_bookmark_of_another_ring(void **state)
+{
+    uint8_t header[SPOOL_HEADER_BYTES];
+
+    (void)state;
+    put_many(1, MANY);
+    assert_true(get_file("spool", header, sizeof header) > 0);
+    (void)unlink("spool");
+    put_many(7001, 7000 + MANY); /* 7: of the same lengths */
+    write_at(0, header, sizeof header);
+    assert_in_range(reads_to_look(7000 + MANY), 2 * MANY, 2 * MANY + 10);
+    assert_holds(7001, 7000 + MANY);
+}
+
+/* A run that knew of higher ids, in a ring that has been emptied since. */
+static void emptied_and_begun_anew(void **state)
+{
+    (void)state;
+    put_many(1, MANY);
+    open_alone(&spool, 1000000);
+    (void)read_all(&spool, (uint64_t[IDS_MAX]){0}, IDS_MAX);
+    assert_int_equal(spool_remove(&spool, spool.next), EX_OK);
+    assert_int_equal(size_now(), 0);
+    put(&spool, MANY + 1, LEN);
+    assert_int_equal(header_field(MARK_AT), 0);
+    spool_close(&spool);
+    put_many(MANY + 2, MANY + 400);
+    assert_in_range(reads_to_look(MANY + 400), 1, FEW_READS);
+    assert_holds(MANY + 1, MANY + 400);
+    assert_string_equal(log_text(), "");
+    /* Cut to its header by hand: what was the last record is none any more. */
+    (void)unlink("spool");
+    open_as(&spool, 2000);
+    open_as(&second, 3000);
+    put(&spool, 1, LEN);
+    put(&spool, 2, LEN);
+    put(&second, 3, LEN);
+    assert_int_equal(truncate("spool", SPOOL_HEADER_BYTES), 0);
+    put(&spool, 4, LEN); /* has another size for the ring, so writes the header */
+    assert_int_equal(header_field(MARK_AT), 0);
+    spool_close(&spool);
+    spool_close(&second);
+}
+
+/* What was in flight when newer ones were appended stands behind them with lower ids. */
+static void late_ids_behind_the_bookmark(void **state)
+{
+    (void)state;
+    put_many(5000, 5000 + 63);
+    put_many(1000, 1000 + MANY);
+    assert_int_equal(header_field(MARK_AT + 8), 5063);
+    assert_in_range(reads_to_look(5063), 1, FEW_READS);
+    put_many(5064, 5065);
+    put_many(4000, 4001);
+    assert_in_range(reads_to_look(5065), 1, FEW_READS);
+}
+
+/* The oldest are removed, and the ring goes round: the bookmark goes with it, lap by lap. */
+static void a_bookmark_in_each_lap(void **state)
+{
+    enum { SIZE = 60000 };
+    uint64_t id = 1, oldest = 1, waiting = 250;
+
+    (void)state;
+    while (id <= waiting)
+        open_as(&spool, SIZE), put(&spool, id++, LEN), spool_close(&spool);
+    while (spool.end < 6 * SIZE) {
+        if (id % 100 < 50) { /* else the oldest stay, and the bookmark moves by itself */
+            open_alone(&spool, SIZE);
+            for (int i = 0; i < 2 && oldest + 20 < id; i++)
+                assert_next(&spool, oldest++, LEN);
+            assert_int_equal(spool_remove(&spool, spool.next), EX_OK);
+            spool_close(&spool);
+        }
+        open_as(&spool, SIZE);
+        reads = 0;
+        put(&spool, id, LEN);
+        assert_int_equal(spool.last_id, id++);
+        /* The search for what is behind the last record reads the ring. */
+        assert_in_range(reads, 1, FEW_READS + 3 * SIZE / SPOOL_RECORD_MAX_BYTES + 3);
+        spool_close(&spool);
+    }
+    assert_holds(oldest, id - 1);
+    assert_string_equal(log_text(), "");
+}
+
+/* A run that only appends does not see it any more; the one that sends does, and says so once. */
+static void damage_before_the_bookmark(void **state)
+{
+    static uint64_t ids[IDS_MAX];
+    uint64_t hit;
+
+    (void)state;
+    put_many(1, 10);
+    hit = size_now() - SPOOL_HEADER_BYTES;
+    put_many(11, MANY);
+    damage(hit);
+    put_many(MANY + 1, MANY + 1);
+    open_alone(&spool, 1000000);
+    assert_string_equal(log_text(), "");
+    assert_false(spool.damaged);
+    assert_int_equal(read_all(&spool, ids, COUNT(ids)), MANY);
+    assert_true(ids[9] == 10 && ids[10] == 12 && ids[MANY - 1] == MANY + 1);
+    assert_true(spool.damaged);
+    assert_logged("spool is damaged at byte ");
+    assert_one_line();
+    assert_int_equal(spool_remove(&spool, spool.next), EX_OK);
+    assert_int_equal(size_now(), 0);
+    spool_close(&spool);
+}
+
+/* A header is one sector, and comes to the disk whole or not at all: what is neither the old nor
+ * the new one is no header, and nothing is touched. */
+static void a_torn_bookmark(void **state)
+{
+    static uint8_t before[SPOOL_HEADER_BYTES];
+
+    (void)state;
+    put_many(1, 50);
+    assert_true(get_file("spool", before, sizeof before) > 0);
+    put_many(51, 150);
+    image_len = get_file("spool", image, sizeof image);
+    assert_int_not_equal(memcmp(image, before, sizeof before), 0);
+    for (size_t at = 0; at <= sizeof before; at++) {
+        int status;
+
+        memcpy(changed, image, image_len);
+        memcpy(changed + at, before + at, sizeof before - at);
+        put_file("spool", changed, image_len, 0600);
+        log_forget();
+        open_as(&spool, 1000000);
+        status = spool_look(&spool);
+        if (memcmp(changed, image, sizeof before) == 0 ||
+            memcmp(changed, before, sizeof before) == 0) {
+            assert_int_equal(status, EX_OK);
+            assert_int_equal(spool.last_id, 150);
+        } else {
+            assert_int_equal(status, EX_CONFIG);
+            assert_string_equal(log_text(), "spool is damaged: its header has a wrong checksum");
+        }
+        spool_close(&spool);
+        assert_int_equal(get_file("spool", changed + image_len, image_len), image_len);
+        assert_memory_equal(changed + image_len, changed, image_len);
+    }
+}
+
+/* It is written before the record, which is not in the spool then; and all goes on. */
+static void a_bookmark_that_cannot_be_written(void **state)
+{
+    static const struct {
+        enum call call;
+        int count;
+    } ways[] = {{PWRITE, 1}, {PWRITE_HALF, 1}, {PWRITE, 2}};
+    uint64_t id = 1;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(ways); i++) {
+        log_forget();
+        open_as(&spool, 1000000);
+        do {
+            put(&spool, id, LEN);
+        } while (spool.end <= header_field(MARK_AT) + SPOOL_BOOKMARK_BYTES && id++);
+        fail_call(ways[i].call, 0, ways[i].count, ENOSPC);
+        assert_int_equal(try_put(&spool, id + 1, LEN, &(uint64_t){0}), EX_IOERR);
+        failing = NOTHING;
+        assert_string_equal(log_text(), with_errno("cannot write spool", ENOSPC));
+        assert_int_equal(spool.failed, ways[i].count == 2);
+        assert_int_equal(spool.last_id, id);
+        spool_close(&spool);
+        assert_holds(1, id++);
+    }
+}
+
 /* ---- power cuts ---- */
 
 enum { CUT_IDS = 400 };
@@ -1495,10 +1877,10 @@ static void power_cuts(void **state)
     static const struct {
         uint32_t size_max;
         size_t len_max;
-    } rings[] = {{1024, 60}, {1300, 200}, {2500, 600}, {4096, 30}};
+    } rings[] = {{1024, 60}, {1300, 200}, {2500, 600}, {4096, 30}, {30000, 1500}};
 
     (void)state;
-    for (uint32_t round = 0; round < 12; round++) {
+    for (uint32_t round = 0; round < 15; round++) {
         const size_t which = round % COUNT(rings);
 
         (void)unlink("spool");
@@ -1782,6 +2164,18 @@ int main(void)
         cmocka_unit_test_setup(damaged_meanwhile, setup),
         cmocka_unit_test_setup(not_a_spool, setup),
         cmocka_unit_test_setup(a_head_behind_the_end, setup),
+        cmocka_unit_test_setup(a_bookmark_is_used, setup),
+        cmocka_unit_test_setup(without_a_bookmark, setup),
+        cmocka_unit_test_setup(a_bookmark_is_not_believed, setup),
+        cmocka_unit_test_setup(a_bookmark_outside, setup),
+        cmocka_unit_test_setup(a_bookmark_that_points_at_nothing, setup),
+        cmocka_unit_test_setup(a_bookmark_of_another_ring, setup),
+        cmocka_unit_test_setup(emptied_and_begun_anew, setup),
+        cmocka_unit_test_setup(late_ids_behind_the_bookmark, setup),
+        cmocka_unit_test_setup(a_bookmark_in_each_lap, setup),
+        cmocka_unit_test_setup(damage_before_the_bookmark, setup),
+        cmocka_unit_test_setup(a_torn_bookmark, setup),
+        cmocka_unit_test_setup(a_bookmark_that_cannot_be_written, setup),
         cmocka_unit_test_setup(power_cuts, setup),
         cmocka_unit_test_setup(synced_before_it_is_overwritten, setup),
         cmocka_unit_test_setup(each_call_fails, setup),

@@ -13,6 +13,7 @@
 #define RUNS 2
 #define FILE_BYTES 24576 /* more than the largest record */
 #define STEPS_MAX 48
+#define BOOKMARK_AT 28
 
 /* Apart, for the sanitizer to guard the end of each. */
 static struct spool one, other;
@@ -32,7 +33,8 @@ static void put_ring(uint64_t position, const uint8_t *from, size_t len)
     }
 }
 
-static void make_header(struct rd *in)
+/* Returns what it read of how to seal it. */
+static uint8_t make_header(struct rd *in)
 {
     const uint8_t how = rd_u8(in);
     struct wr out = wr_over(bytes, SPOOL_HEADER_BYTES);
@@ -46,6 +48,19 @@ static void make_header(struct rd *in)
     wr_be64(&out, ring_head);
     if (how & 16)
         bytes[rd_u8(in)] ^= rd_u8(in);
+    return how;
+}
+
+/* With a bookmark at `mark`, or wherever the script says. */
+static void seal_header(struct rd *in, uint8_t how, uint64_t mark)
+{
+    struct wr out = wr_over(bytes + BOOKMARK_AT, 16);
+
+    if (how & 64) {
+        const uint8_t where = rd_u8(in);
+        wr_be64(&out, where & 1 ? rd_be64(in) : mark);
+        wr_be64(&out, where & 2 ? rd_be64(in) : UINT64_MAX / 2);
+    }
     spool_sum(bytes + SPOOL_HEADER_BYTES - SPOOL_SUM_BYTES, bytes,
               SPOOL_HEADER_BYTES - SPOOL_SUM_BYTES);
     if (how & 32)
@@ -82,14 +97,19 @@ static uint64_t make_record(struct rd *in, uint64_t position)
 static void make_file(struct rd *in, struct fuzz_file *file)
 {
     const uint8_t count = rd_u8(in);
-    uint64_t position;
+    uint64_t position, mark;
+    uint8_t how;
     size_t len;
 
     memset(bytes, 0, sizeof bytes);
-    make_header(in);
-    position = ring_head;
-    for (unsigned i = 0; i < count % 32; i++)
+    how = make_header(in);
+    position = mark = ring_head;
+    for (unsigned i = 0; i < count % 32; i++) {
+        if (i % 4 == 3)
+            mark = position;
         position = make_record(in, position);
+    }
+    seal_header(in, how, mark);
     len = SPOOL_HEADER_BYTES + (ring_capacity < sizeof bytes - SPOOL_HEADER_BYTES
                                     ? (size_t)ring_capacity
                                     : sizeof bytes - SPOOL_HEADER_BYTES);
