@@ -100,12 +100,18 @@ static int find_late(struct spooler *sp)
     return status == EX_IOERR ? status : EX_OK;
 }
 
-static int look_first(struct spooler *sp)
+/* Begins that. It reads all that waits: for a broker that may not be there only as much as goes into
+ * flight at once. */
+static int search(struct spooler *sp)
 {
-    const int status = spool_look(sp->spool);
+    const enum client_state state = sp->session->client.state;
 
+    if (state != CLIENT_GREETING && state != CLIENT_UP &&
+        sp->spool->end - sp->spool->next > CLIENT_RING_BYTES)
+        return EX_TEMPFAIL;
+    sp->unsearched = false;
     sp->late = sp->spool->next;
-    return status == EX_OK ? find_late(sp) : status;
+    return find_late(sp);
 }
 
 bool spooler_claim(struct spooler *sp, uint64_t now_ms)
@@ -123,7 +129,8 @@ bool spooler_claim(struct spooler *sp, uint64_t now_ms)
     sp->moved_ms = now_ms;
     sp->look_due_ms = now_ms + SPOOL_LOOK_EVERY_MS;
     if (status == EX_OK)
-        status = look_first(sp);
+        status = spool_look(sp->spool);
+    sp->unsearched = sp->spool->next != sp->spool->end;
     if (status != EX_OK)
         go_without(sp, status);
     return true;
@@ -311,7 +318,7 @@ static int feed(struct spooler *sp, uint64_t now_ms)
 
     while ((status == EX_OK || status == EX_UNAVAILABLE) && spool_has_next(sp->spool) &&
            session_ready(s, now_ms) && client_room(&s->client, 0, 0, s->use.conf->qos))
-        status = feed_one(sp, now_ms);
+        status = sp->unsearched ? search(sp) : feed_one(sp, now_ms);
     return status == EX_IOERR ? status : EX_OK;
 }
 

@@ -20,6 +20,7 @@ struct spooler {
     bool away;            /* the broker takes nothing just now */
     bool used;            /* this run has put something into the spool */
     bool lost;            /* the spool failed, and may hold something: the run has to end */
+    bool unsearched;      /* what waits was not searched for late ones yet */
     int refused;          /* why the spool last took nothing: sysexits.h; EX_OK: it takes */
     uint64_t refused_ms;  /* when that was */
     uint32_t flight_head; /* of the client, when last looked */

@@ -276,6 +276,24 @@ fill_spool() {
     expect_got before behind now
 }
 
+@test "damage far before the end costs those that only append nothing, and the run that sends says it" {
+    local first
+
+    push_dead -s "before"
+    first=$(size_of "$SPOOL")
+    mapfile -t lines < <(seq -f 'line %g' 1 300)
+    printf '%s\n' "${lines[@]}" >"$DIR/in"
+    push_dead -l <"$DIR/in"
+    printf 'XXXX' | dd of="$SPOOL" bs=1 seek=$((first + 60)) conv=notrunc status=none
+    push_dead -s "behind"
+    expect_kept
+    expect_no_match "$ERR" 'damage'
+    push -s "now"
+    expect_status 74
+    expect_match "$ERR" "ERROR.*$SPOOL.*damage"
+    expect_got before "${lines[@]:1}" behind now
+}
+
 @test "a file that is no spool is left alone, and said to be of no use" {
     echo "my diary" >"$SPOOL"
     push -s "there"

@@ -24,7 +24,7 @@ static uint64_t now;
 
 static struct {
     bool write, sync, read; /* what fails with EIO */
-    unsigned writes, syncs;
+    unsigned reads, writes, syncs;
 } disk;
 
 int __real_fdatasync(int fd);
@@ -48,6 +48,7 @@ int __wrap_fdatasync(int fd)
 
 ssize_t __wrap_pread(int fd, void *to, size_t len, off_t at)
 {
+    disk.reads++;
     return disk.read && fd != test_log.fd ? failed() : __real_pread(fd, to, len, at);
 }
 
@@ -602,6 +603,46 @@ static void late_ones(void **state)
     }
 }
 
+/* What is more than goes into flight is not read before there is a connection; then a late one, the
+ * last of all, is sent first. What is less goes into flight at once, to leave with CONNECT. */
+static void read_when_connected(void **state)
+{
+    static const struct {
+        enum client_state state;
+        bool connected;
+    } table[] = {
+        {CLIENT_RESOLVING, false}, {CLIENT_CONNECTING, false}, {CLIENT_WAITING, false},
+        {CLIENT_GREETING, true},   {CLIENT_UP, true},
+    };
+
+    for (size_t i = 0; i < COUNT(table); i++)
+        for (unsigned count = 10; count <= 2000; count += 1990) {
+            (void)setup(state);
+            for (unsigned n = 0; n < count; n++)
+                others(100 + n);
+            others(50);
+            end_run();
+            begin_run();
+            session.client.state = table[i].state;
+            assert_true(spooler_claim(&sp, now));
+            spooler_work(&sp, now);
+            if (count < 100 || table[i].connected) {
+                assert_int_equal(in_flight(), count < 100 ? count + 2 : CLIENT_FLIGHTS_MAX);
+                assert_int_equal(id_of_flight(0), 50);
+                assert_int_equal(id_of_flight(1), 100);
+                continue;
+            }
+            assert_int_equal(in_flight(), 0);
+            assert_int_equal(give_len(4), SPOOLER_TAKEN); /* behind them */
+            assert_int_equal(in_flight(), 0);
+            assert_in_range(disk.reads, 1, 1000);
+            back();
+            assert_int_equal(id_of_flight(0), 50);
+            assert_int_equal(id_of_flight(1), 100);
+            assert_true(disk.reads > 2 * count);
+        }
+}
+
 /* In a ring that has wrapped, nothing before its head is looked at. */
 static void from_the_head_on(void **state)
 {
@@ -889,6 +930,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(of_others_while_away, setup, teardown),
         cmocka_unit_test_setup_teardown(acknowledged_out_of_order, setup, teardown),
         cmocka_unit_test_setup_teardown(late_ones, setup, teardown),
+        cmocka_unit_test_setup_teardown(read_when_connected, setup, teardown),
         cmocka_unit_test_setup_teardown(from_the_head_on, setup, teardown),
         cmocka_unit_test_setup_teardown(full, setup, teardown),
         cmocka_unit_test_setup_teardown(flights_find_no_room, setup, teardown),
