@@ -100,8 +100,8 @@ static int find_late(struct spooler *sp)
     return status == EX_IOERR ? status : EX_OK;
 }
 
-/* Begins that. It reads all that waits: for a broker that may not be there only as much as goes into
- * flight at once. */
+/* Begins to look for late ones, which reads all that waits: for a broker that may not be there only
+ * as much as goes into flight at once. */
 static int search(struct spooler *sp)
 {
     const enum client_state state = sp->session->client.state;
