@@ -100,7 +100,8 @@ static int look_ahead(struct words *w)
     return w->at < w->len ? w->buffer[w->at] : -1;
 }
 
-/* The next word of the line; false at its end, or where a comment begins. */
+/* The next word of the line; false at its end, or where a comment begins: with '#' anywhere, or with
+ * ';' in the place of a word. */
 static bool next_word(struct words *w)
 {
     size_t len = 0;
@@ -108,7 +109,7 @@ static bool next_word(struct words *w)
 
     while (c = look_ahead(w), c == ' ' || c == '\t')
         w->at++;
-    for (; c = look_ahead(w), c > ' ' && (len > 0 || (c != '#' && c != ';')); w->at++)
+    for (; c = look_ahead(w), c > ' ' && c != '#' && (len > 0 || c != ';'); w->at++)
         if (len < sizeof w->word - 1)
             w->word[len++] = (char)c;
     w->word[len] = '\0';
@@ -158,14 +159,17 @@ static void add_server(struct lookup *l, const char *server)
         l->servers_count++;
 }
 
+/* With or without a dot at its end. */
 static void add_domain(struct lookup *l, const char *domain)
 {
-    const size_t size = strlen(domain) + 1;
+    size_t len = strlen(domain);
 
-    if (sizeof l->search - l->search_len < size)
+    len -= len > 0 && domain[len - 1] == '.';
+    if (sizeof l->search - l->search_len <= len)
         return;
-    memcpy(l->search + l->search_len, domain, size);
-    l->search_len += size;
+    memcpy(l->search + l->search_len, domain, len);
+    l->search[l->search_len + len] = '\0';
+    l->search_len += len + 1;
 }
 
 static void take_option(unsigned *value, unsigned min, unsigned max, const char *word,
@@ -204,7 +208,8 @@ static void take_resolv_line(struct lookup *l, struct words *w, const char *host
 /* ---- asking ---- */
 
 /* Connected, so that the kernel takes answers of this server alone, and tells when nobody is
- * there. A port of its own for each name makes answers harder to forge. */
+ * there: one that cannot be connected has a port, too, and would take anybody's. A port of its own
+ * for each name makes answers harder to forge. -1: this server cannot be asked. */
 static int connect_to(const struct resolve_address *server)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(DNS_PORT)};
@@ -214,9 +219,11 @@ static int connect_to(const struct resolve_address *server)
 
     memcpy(&v6.sin6_addr, server->address, sizeof v6.sin6_addr);
     memcpy(&v4.sin_addr, server->address, sizeof v4.sin_addr);
-    if (fd >= 0)
-        (void)connect(fd, is_v6 ? (const void *)&v6 : (const void *)&v4,
-                      is_v6 ? sizeof v6 : sizeof v4); /* that it failed shows in what follows */
+    if (fd >= 0 && connect(fd, is_v6 ? (const void *)&v6 : (const void *)&v4,
+                           is_v6 ? sizeof v6 : sizeof v4) != 0) {
+        close(fd);
+        return -1;
+    }
     return fd;
 }
 
@@ -274,7 +281,7 @@ static void attempt(struct lookup *l)
     const uint64_t deadline_ms = now_ms + l->timeout_s * 1000 / l->attempts;
 
     send_questions(l);
-    while (!settled(l) &&
+    while (!settled(l) && now_ms < deadline_ms &&
            poll(l->sockets, l->servers_count, clock_poll_timeout(deadline_ms, now_ms)) > 0) {
         for (size_t i = 0; i < l->servers_count; i++)
             if (l->sockets[i].revents)
@@ -300,16 +307,19 @@ static bool make_questions(struct lookup *l, struct bytes name)
     return true;
 }
 
-static void ask(struct lookup *l, struct bytes name)
+/* Returns false when no server said anything, not even that there is no such name: what another name
+ * has is not what was meant then. */
+static bool ask(struct lookup *l, struct bytes name)
 {
     if (!make_questions(l, name))
-        return;
+        return true;
     for (size_t i = 0; i < l->servers_count; i++)
         l->sockets[i] = (struct pollfd){.fd = connect_to(&l->servers[i]), .events = POLLIN};
     for (unsigned i = 0; i < l->attempts; i++)
         attempt(l);
     for (size_t i = 0; i < l->servers_count; i++)
         close(l->sockets[i].fd);
+    return l->kinds[IPV6].answered || l->kinds[IPV4].answered;
 }
 
 /* ---- names ---- */
@@ -323,10 +333,13 @@ static bool is_short(const struct lookup *l, struct bytes name)
     return dots < l->ndots;
 }
 
-/* In each domain of the search list. */
-static void ask_in_domains(struct lookup *l, struct bytes name)
+/* In each domain of the search list; returns as ask. */
+static bool ask_in_domains(struct lookup *l, struct bytes name)
 {
-    for (size_t at = 0; at < l->search_len && !has_addresses(l); at += strlen(l->search + at) + 1) {
+    bool said = true;
+
+    for (size_t at = 0; at < l->search_len && said && !has_addresses(l);
+         at += strlen(l->search + at) + 1) {
         uint8_t whole[DNS_NAME_MAX_CHARS];
         struct wr out = wr_over(whole, sizeof whole);
         const struct bytes domain = bytes_of(l->search + at);
@@ -335,8 +348,9 @@ static void ask_in_domains(struct lookup *l, struct bytes name)
         wr_u8(&out, '.');
         wr_put(&out, domain.p, domain.len);
         if (!out.bad)
-            ask(l, (struct bytes){whole, (size_t)(out.p - whole)});
+            said = ask(l, (struct bytes){whole, (size_t)(out.p - whole)});
     }
+    return said;
 }
 
 static void ask_servers(struct lookup *l, const char *host)
@@ -348,10 +362,10 @@ static void ask_servers(struct lookup *l, const char *host)
     if (l->servers_count == 0)
         add_server(l, "127.0.0.1");
     name.len -= whole;
-    if (!whole && is_short(l, name))
-        ask_in_domains(l, name);
+    if (!whole && is_short(l, name) && !ask_in_domains(l, name))
+        return;
     if (!has_addresses(l))
-        ask(l, name);
+        (void)ask(l, name);
 }
 
 /* IPv6 leaves room for IPv4. */

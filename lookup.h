@@ -2,7 +2,8 @@
  * /etc/resolv.conf.
  *
  * Of the latter `nameserver` (three of them; none: 127.0.0.1), `domain`, `search` and the options
- * ndots, timeout and attempts hold (resolv.conf(5)); the time is that of all attempts. Each server is
+ * ndots, timeout and attempts hold (resolv.conf(5)); the time is that of all attempts for one name, and
+ * where nobody answers no other domain is tried. Each server is
  * asked for both kinds of addresses at once, by UDP, and the first answer counts, as with musl. A
  * scope (%eth0) is not understood.
  *

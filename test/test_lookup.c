@@ -279,7 +279,7 @@ static void expect_asked(const char *want)
 static void the_hosts_file_comes_first(void **state)
 {
     (void)state;
-    put_text("hosts", "127.0.0.9 v4.test # v6.test\n"
+    put_text("hosts", "127.0.0.9 v4.test# v6.test\n"
                       "# 127.0.0.8 both.test\n"
                       "::1\tlocal\tv4.test  alias.lan\r\n"
                       "not-an-address both.test\n"
@@ -463,6 +463,10 @@ static void short_names_are_searched(void **state)
     expect_one("v4.test", "192.0.2.1");
     expect_one("v4.test.org", "192.0.2.1");
     expect_asked("AAAA v4.test.lan.\nA v4.test.lan.\nAAAA v4.test.org.\nA v4.test.org.\n");
+    put_text("resolv.conf", "search . a. lan.\nnameserver 127.0.0.1\n");
+    assert_int_equal(look("nobody"), 0);
+    expect_asked(
+        "AAAA nobody.a.\nA nobody.a.\nAAAA nobody.lan.\nA nobody.lan.\nAAAA nobody.\nA nobody.\n");
     put_text("resolv.conf", "search lan\nnameserver 127.0.0.1\noptions ndots:0\n");
     expect_one("v4", "192.0.2.1");
     expect_asked("AAAA v4.\nA v4.\n");
@@ -507,8 +511,6 @@ static void options_keep_within_their_limits(void **state)
     char want[2048] = "";
     for (int i = 0; i < LOOKUP_ATTEMPTS_MAX; i++)
         strcat(want, "AAAA refused.test.lan.\nA refused.test.lan.\n");
-    for (int i = 0; i < LOOKUP_ATTEMPTS_MAX; i++)
-        strcat(want, "AAAA refused.test.\nA refused.test.\n");
     expect_asked(want);
 }
 
