@@ -148,11 +148,29 @@ static int put_header(const struct spool *s, uint64_t capacity, uint64_t head)
     return files_write_at(s->fd, block, sizeof block, 0);
 }
 
+static bool is_right(const uint8_t block[SPOOL_HEADER_BYTES])
+{
+    uint8_t sum[SPOOL_SUM_BYTES];
+
+    spool_sum(sum, block, BODY_BYTES);
+    return memcmp(sum, block + BODY_BYTES, sizeof sum) == 0;
+}
+
+/* A file system that never overwrites refuses both writes when the disk is full: then there is still
+ * the header that was there. */
+static bool header_is_lost(const struct spool *s)
+{
+    uint8_t block[SPOOL_HEADER_BYTES] = {0};
+
+    return put_header(s, s->capacity, s->head) != 0 &&
+           (files_read_at(s->fd, block, sizeof block, 0) < 0 || !is_right(block));
+}
+
 static int change_header(struct spool *s, uint64_t capacity, uint64_t head)
 {
     if (put_header(s, capacity, head) != 0) {
         (void)spool_cannot(s, "write");
-        s->failed |= put_header(s, s->capacity, s->head) != 0;
+        s->failed |= header_is_lost(s);
         return EX_IOERR;
     }
     s->capacity = capacity;
@@ -180,7 +198,6 @@ static int check_header(struct spool *s, const uint8_t block[SPOOL_HEADER_BYTES]
     const bool is_ours = rd_is(&in, magic, sizeof magic);
     const uint16_t version = rd_be16(&in);
     const uint64_t capacity = rd_be64(&in), head = rd_be64(&in);
-    uint8_t sum[SPOOL_SUM_BYTES];
     uint64_t last_id;
 
     if (!is_ours)
@@ -189,8 +206,7 @@ static int check_header(struct spool *s, const uint8_t block[SPOOL_HEADER_BYTES]
         log_error(s->log, "%s is of another version of sts (%u)", s->file, version);
         return EX_CONFIG;
     }
-    spool_sum(sum, block, BODY_BYTES);
-    if (memcmp(sum, block + BODY_BYTES, sizeof sum) != 0)
+    if (!is_right(block))
         return damaged(s, "its header has a wrong checksum");
     s->mark = rd_be64(&in);
     last_id = rd_be64(&in);

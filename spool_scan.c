@@ -291,7 +291,7 @@ int spool_walk(struct spool *s, uint64_t size)
     if (status == EX_OK && (!known || end == s->head))
         status = begin_walk(s);
     if (status == EX_OK)
-        status = walk(s, size, known);
+        status = walk(s, size, known && end != s->head);
     if (status != EX_OK)
         s->end = end;
     else if (s->next > s->end) /* the last records, sent already, were damaged and cut off */
