@@ -282,8 +282,14 @@ static int run_oneshot(void)
         .session = &app.session,
         .give_up_ms = UINT64_MAX,
     };
-    int status = load_conf(&app.conf, app.options.config, &app.options, &app.log);
+    int status;
 
+    run.signals_fd = signals_open(false);
+    if (run.signals_fd < 0) {
+        log_error(&app.log, "the system gives no signalfd");
+        return EX_OSERR;
+    }
+    status = load_conf(&app.conf, app.options.config, &app.options, &app.log);
     if (status == EX_OK)
         status = check_topics(&app.options, &app.conf);
     if (status == EX_OK) {
@@ -293,12 +299,6 @@ static int run_oneshot(void)
     conf_wipe(&app.conf);
     if (status != EX_OK)
         return status;
-    run.signals_fd = signals_open(false);
-    if (run.signals_fd < 0) {
-        log_error(&app.log, "the system gives no signalfd");
-        keyring_wipe(&keyring);
-        return EX_OSERR;
-    }
     status = keyring_open_state(&keyring, &app.conf,
                                 app.options.action == ACTION_SEND_LINES && !app.conf.spool.set,
                                 &app.log);

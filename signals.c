@@ -1,10 +1,23 @@
 /* signals.c - see signals.h. */
 #include "signals.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* A program that was started with standard input, output or error closed gets their numbers for what
+ * it opens first. Log lines would go into the state file. */
+static void open_standard_files(void)
+{
+    int fd;
+
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    close(fd);
+}
 
 int signals_open(bool children)
 {
@@ -20,6 +33,11 @@ int signals_open(bool children)
         sigaddset(&set, SIGWINCH);
     }
     fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (fd >= 0 && fd <= STDERR_FILENO) {
+        close(fd);
+        open_standard_files();
+        fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    }
     /* Blocked and not read: these come with an error of the write, which says all. */
     sigaddset(&set, SIGPIPE);
     sigaddset(&set, SIGXFSZ);

@@ -7,7 +7,8 @@
 /* Blocks SIGINT, SIGTERM and SIGHUP (with `children` SIGCHLD and SIGWINCH too), and returns a
  * descriptor to poll for them; -1 and errno when the system has none. Blocks SIGPIPE and SIGXFSZ as
  * well: a reader that went, and a file that would grow over a limit (ulimit -f), are errors of the
- * write, not our end. */
+ * write, not our end. To be called before anything is opened that stays open: where standard input,
+ * output or error are closed, /dev/null takes their places. */
 int signals_open(bool children);
 
 /* The next signal that came, or 0 when there is none. `typed`, where not NULL: whether it was a key

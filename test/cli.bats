@@ -513,3 +513,27 @@ PY
     "$STS" "${TO[@]}" -o "pubtop=$TOPIC" -s x -vv 2>/dev/full || status=$?
     expect_status 0
 }
+
+# Each of the eight ways. What is opened first would get their numbers, and log lines go into it.
+@test "closed standard files hit no other file: state, spool, the look-up of a name" {
+    local in out err how
+    DIR=$(scratch)
+    make_ends
+    PUSH+=(-o "state=$DIR/state" -o "spool=$DIR/spool")
+    for how in 'in out err' 'in out' 'in err' 'out err' in out err ''; do
+        in='' out='' err=''
+        [[ $how != *in* ]] || in='<&-'
+        [[ $how != *out* ]] || out='>&-'
+        [[ $how != *err* ]] || err='2>&-'
+        # Nobody listens there: it goes into the spool, and is said.
+        status=0
+        eval '"$STS" -o ip=localhost -o port=1 "${PUSH[@]}" -vv -s x' "$in $out $err" || status=$?
+        expect_status 75
+        # All of the state and the spool is as it was promised.
+        status=0
+        eval '"$STS" "${TO[@]}" "${PUSH[@]}" -vv -s y' "$in $out $err" || status=$?
+        expect_status 0
+        expect_equal "$(stat -c %s "$DIR/spool")" 0
+        expect_equal "$(stat -c %s "$DIR/state")" 1024
+    done
+}
