@@ -14,7 +14,7 @@ static void open_standard_files(void)
     int fd;
 
     do
-        fd = open("/dev/null", O_RDWR);
+        fd = openat(AT_FDCWD, "/dev/null", O_RDWR); /* see files.c; but not closed on exec */
     while (fd >= 0 && fd <= STDERR_FILENO);
     close(fd);
 }
