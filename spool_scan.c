@@ -269,7 +269,7 @@ static int walk(struct spool *s, uint64_t size, bool known)
 /* Where nothing is known: at the bookmark, if a record there proves it, or else at the head. */
 static int begin_walk(struct spool *s)
 {
-    struct spool_record record;
+    struct spool_record record = {0};
     int status = EX_UNAVAILABLE;
 
     s->tail = s->end = s->head;
