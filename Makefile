@@ -76,8 +76,9 @@ endif
 KERNEL_CC := $(word 2,$(ARCH_ROW))-gcc
 CC := $(KERNEL_CC) -specs=$(MUSL)/lib/musl-gcc.specs $(wordlist 4,9,$(ARCH_ROW))
 STRIP := $(word 2,$(ARCH_ROW))-strip
-# The tests run under an emulator, where the sanitizers do not; and with -Os, for with -O1 gcc 12 for ARM loses the upper half of a constant that only one branch returns. cmocka
-# would make a uintptr_t of its own.
+# The tests run under an emulator, where the sanitizers do not; and with -Os, for with -O1 gcc 12 for
+# ARM loses the upper half of a constant that only one branch returns. cmocka would make a uintptr_t
+# of its own.
 NATIVE_CC := $(CC) -static -isystem $(CMOCKA)/include -D_UINTPTR_T_DEFINED -L $(B)/test
 TEST_KIND := -Os
 endif
