@@ -2,10 +2,9 @@
  * /etc/resolv.conf.
  *
  * Of the latter `nameserver` (three of them; none: 127.0.0.1), `domain`, `search` and the options
- * ndots, timeout and attempts hold (resolv.conf(5)); the time is that of all attempts for one name, and
- * where nobody answers no other domain is tried. Each server is
- * asked for both kinds of addresses at once, by UDP, and the first answer counts, as with musl. A
- * scope (%eth0) is not understood.
+ * ndots, timeout and attempts hold (resolv.conf(5)). The time is that of all attempts for one name;
+ * where nobody answers no other domain is tried. Each server is asked for both kinds of addresses at
+ * once, by UDP, and the first answer counts, as with musl. A scope (%eth0) is not understood.
  *
  * Why it is not musl's: that one brings standard streams, sorting and wide characters, 18 KB of them,
  * makes its ids of the clock, and does not look whether the question that is answered is its own.
