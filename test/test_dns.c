@@ -120,42 +120,35 @@ static enum dns_result read_one(struct bytes answer, struct bytes question)
 #define A_OF_ALIAS "\xc0\x2d" A_IN TTL "\0\4\xc0\0\2\7"
 #define V6 "\x20\1\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\5"
 
+static void expect_found(struct bytes answer, struct bytes question, struct bytes want)
+{
+    assert_int_equal(read_one(answer, question), DNS_ANSWERED);
+    assert_int_equal(found_len, want.len);
+    assert_memory_equal(found, want.p, want.len);
+}
+
 static void addresses_are_taken(void **state)
 {
     (void)state;
-    assert_int_equal(read_one(BYTES(HEAD(OK, "\1") WWW A_IN A_OF("\xc0\0\2\1")), question_a),
-                     DNS_ANSWERED);
-    assert_int_equal(found_len, 4);
-    assert_memory_equal(found, "\xc0\0\2\1", 4);
+    expect_found(BYTES(HEAD(OK, "\1") WWW A_IN A_OF("\xc0\0\2\1")), question_a,
+                 BYTES("\xc0\0\2\1"));
 
-    assert_int_equal(
-        read_one(BYTES(HEAD(OK, "\2") WWW A_IN A_OF("\xc0\0\2\1") A_OF("\xc0\0\2\2")), question_a),
-        DNS_ANSWERED);
-    assert_int_equal(found_len, 8);
-    assert_memory_equal(found, "\xc0\0\2\1\xc0\0\2\2", 8);
+    expect_found(BYTES(HEAD(OK, "\2") WWW A_IN A_OF("\xc0\0\2\1") A_OF("\xc0\0\2\2")), question_a,
+                 BYTES("\xc0\0\2\1\xc0\0\2\2"));
 
-    assert_int_equal(read_one(BYTES(HEAD(OK, "\1") WWW AAAA_IN AAAA_OF(V6)), question_aaaa),
-                     DNS_ANSWERED);
-    assert_int_equal(found_len, 16);
-    assert_memory_equal(found, V6, 16);
+    expect_found(BYTES(HEAD(OK, "\1") WWW AAAA_IN AAAA_OF(V6)), question_aaaa, BYTES(V6));
 
-    assert_int_equal(read_one(BYTES(HEAD(OK, "\2") WWW A_IN ALIAS A_OF_ALIAS), question_a),
-                     DNS_ANSWERED);
-    assert_int_equal(found_len, 4);
-    assert_memory_equal(found, "\xc0\0\2\7", 4);
+    expect_found(BYTES(HEAD(OK, "\2") WWW A_IN ALIAS A_OF_ALIAS), question_a, BYTES("\xc0\0\2\7"));
 }
 
 static void other_records_are_passed_over(void **state)
 {
     (void)state;
     /* another kind, another class, a wrong length */
-    assert_int_equal(read_one(BYTES(HEAD(OK, "\4") WWW A_IN AAAA_OF(
-                                  V6) "\xc0\x0c\0\1\0\3" TTL "\0\4abcd"
-                                      "\xc0\x0c" A_IN TTL "\0\5abcde" A_OF("\xc0\0\2\1")),
-                              question_a),
-                     DNS_ANSWERED);
-    assert_int_equal(found_len, 4);
-    assert_memory_equal(found, "\xc0\0\2\1", 4);
+    expect_found(BYTES(HEAD(OK, "\4") WWW A_IN AAAA_OF(V6) "\xc0\x0c\0\1\0\3" TTL "\0\4abcd"
+                                                           "\xc0\x0c" A_IN TTL
+                                                           "\0\5abcde" A_OF("\xc0\0\2\1")),
+                 question_a, BYTES("\xc0\0\2\1"));
     /* what stands behind the answers is not read */
     assert_int_equal(
         read_one(BYTES(HEAD(OK, "\1") WWW A_IN A_OF("\xc0\0\2\1") A_OF("\xc0\0\2\2")), question_a),
