@@ -1,8 +1,8 @@
 /* client_connect.c - see client_private.h. */
 #include "client_private.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
@@ -16,30 +16,11 @@ void client_close_socket(struct client *c)
     c->fd = -1;
 }
 
-static socklen_t socket_address(struct sockaddr_storage *to, const struct resolve_address *from,
-                                uint16_t port)
-{
-    struct sockaddr_in *in = (struct sockaddr_in *)to;
-    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
-
-    memset(to, 0, sizeof *to);
-    if (from->family == 4) {
-        in->sin_family = AF_INET;
-        in->sin_port = htons(port);
-        memcpy(&in->sin_addr, from->address, 4);
-        return sizeof *in;
-    }
-    in6->sin6_family = AF_INET6;
-    in6->sin6_port = htons(port);
-    memcpy(&in6->sin6_addr, from->address, 16);
-    return sizeof *in6;
-}
-
 /* Begins to connect to one address. Returns 0 or errno. */
 static int connect_to(struct client *c, const struct resolve_address *address)
 {
     struct sockaddr_storage to;
-    const socklen_t to_len = socket_address(&to, address, c->use.conf->port);
+    const socklen_t to_len = resolve_socket_address(&to, address, c->use.conf->port);
     const int on = 1;
 
     c->fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

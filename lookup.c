@@ -212,15 +212,11 @@ static void take_resolv_line(struct lookup *l, struct words *w, const char *host
  * for each name makes answers harder to forge. -1: this server cannot be asked. */
 static int connect_to(const struct resolve_address *server)
 {
-    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6, .sin6_port = htons(DNS_PORT)};
-    struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(DNS_PORT)};
-    const bool is_v6 = server->family == 6;
-    const int fd = socket(is_v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    struct sockaddr_storage to;
+    const socklen_t to_len = resolve_socket_address(&to, server, DNS_PORT);
+    const int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
-    memcpy(&v6.sin6_addr, server->address, sizeof v6.sin6_addr);
-    memcpy(&v4.sin_addr, server->address, sizeof v4.sin_addr);
-    if (fd >= 0 && connect(fd, is_v6 ? (const void *)&v6 : (const void *)&v4,
-                           is_v6 ? sizeof v6 : sizeof v4) != 0) {
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, to_len) != 0) {
         close(fd);
         return -1;
     }

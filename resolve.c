@@ -1,6 +1,7 @@
 /* resolve.c - see resolve.h. */
 #include "resolve.h"
 
+#include <arpa/inet.h>
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -210,4 +211,23 @@ enum resolve_result resolve_start(struct resolve *r, const char *host)
     r->addresses[0] = address;
     r->count = 1;
     return RESOLVE_DONE;
+}
+
+socklen_t resolve_socket_address(struct sockaddr_storage *to, const struct resolve_address *from,
+                                 uint16_t port)
+{
+    struct sockaddr_in *in = (struct sockaddr_in *)to;
+    struct sockaddr_in6 *in6 = (struct sockaddr_in6 *)to;
+
+    memset(to, 0, sizeof *to);
+    if (from->family == 4) {
+        in->sin_family = AF_INET;
+        in->sin_port = htons(port);
+        memcpy(&in->sin_addr, from->address, 4);
+        return sizeof *in;
+    }
+    in6->sin6_family = AF_INET6;
+    in6->sin6_port = htons(port);
+    memcpy(&in6->sin6_addr, from->address, 16);
+    return sizeof *in6;
 }

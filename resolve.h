@@ -12,6 +12,7 @@
 #ifndef STS_RESOLVE_H
 #define STS_RESOLVE_H
 
+#include <sys/socket.h>
 #include <sys/types.h>
 
 #include "bytes.h"
@@ -55,6 +56,10 @@ enum resolve_result resolve_start(struct resolve *r, const char *host)
 
 /* Takes the child's answer. From a child that has died, the last one that it gave. */
 enum resolve_result resolve_finish(struct resolve *r) __attribute__((warn_unused_result));
+
+/* Writes the address as connect(2) takes it; returns its length. */
+socklen_t resolve_socket_address(struct sockaddr_storage *to, const struct resolve_address *from,
+                                 uint16_t port);
 
 /* Ends a look-up that is under way; the child is gone when this returns, unless it is kept. */
 void resolve_cancel(struct resolve *r);
