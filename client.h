@@ -201,7 +201,7 @@ struct client {
     struct resolve resolve;
     uint8_t control_bytes[CLIENT_CONTROL_BYTES];
     uint8_t acks_bytes[CLIENT_ACKS_BYTES];
-    uint8_t tail_bytes[2 + 2];
+    uint8_t tail_bytes[2 * MQTT_EMPTY_PACKET_BYTES]; /* PINGREQ, DISCONNECT */
     uint8_t unreleased[65536 / 8]; /* QoS 2 ids taken and not yet PUBRELed: a bit each */
     uint8_t rx[CLIENT_RX_BYTES];
     uint8_t ring[CLIENT_RING_BYTES];

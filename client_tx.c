@@ -217,12 +217,15 @@ static bool gather_queue(struct client *c, struct parts *parts, enum client_queu
     return true;
 }
 
-/* A packet that was cut off goes on before anything else; of flights only the one that was. */
+/* A packet that was cut off goes on before anything else. Of flights only the one that was; of the
+ * tail too: behind a PINGREQ stands DISCONNECT, which flights go before. */
 static void gather_partial(struct client *c, struct parts *parts)
 {
     (void)gather_queue(c, parts, c->partial);
     if (c->partial == CLIENT_QUEUE_FLIGHTS && parts->count > 1)
         parts->count = 1;
+    if (c->partial == CLIENT_QUEUE_TAIL)
+        parts->bytes[0].iov_len = MQTT_EMPTY_PACKET_BYTES - c->tail.sent % MQTT_EMPTY_PACKET_BYTES;
 }
 
 static void gather_all(struct client *c, struct parts *parts)

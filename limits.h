@@ -26,6 +26,7 @@
 /* ---- MQTT ---- */
 
 #define MQTT_FIXED_HEADER_MAX_BYTES (1 + 4)  /* section 2.2: type and flags, length */
+#define MQTT_EMPTY_PACKET_BYTES 2            /* sections 3.12 to 3.14: PINGREQ, DISCONNECT */
 #define MQTT_REMAINING_LENGTH_MAX 268435455u /* section 2.2.3: four bytes of seven bits */
 #define MQTT_STRING_MAX_BYTES 65535          /* section 1.5.3: two bytes of length */
 #define MQTT31_CLIENT_ID_MAX_CHARS 23        /* MQTT 3.1, section 3.1 */

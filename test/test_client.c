@@ -91,6 +91,25 @@ static void ping_and_disconnect_are_behind_every_flight(void **state)
     expect_no_packet();
 }
 
+/* Nor does DISCONNECT go with the rest of a PINGREQ that was cut off. */
+static void disconnect_is_behind_flights_behind_a_cut_ping(void **state)
+{
+    (void)state;
+    start_sender(0);
+    c.ping_wanted = true;
+    net.write_most = 1;
+    client_io(&c, 0, now);
+    net.write_most = 0;
+    publish(1, 'x', 5);
+    client_disconnect(&c, now);
+    expect_event(CLIENT_EV_CLOSED);
+    broker_turn();
+    (void)expect_packet(0xc0);
+    (void)expect_publish(0x32);
+    (void)expect_packet(0xe0);
+    expect_no_packet();
+}
+
 static void nothing_is_behind_disconnect(void **state)
 {
     struct packet packet;
@@ -1198,6 +1217,7 @@ int main(void)
         TEST(publish_waits_for_connack_unless_early),
         TEST(only_so_many_are_early),
         TEST(ping_and_disconnect_are_behind_every_flight),
+        TEST(disconnect_is_behind_flights_behind_a_cut_ping),
         TEST(nothing_is_behind_disconnect),
         TEST(disconnect_is_sent_before_connack_too),
         TEST(qos1_and_2_are_settled_by_their_acknowledgements),
