@@ -15,6 +15,11 @@
 
 /* ---- the question ---- */
 
+static uint8_t lower_case(uint8_t c)
+{
+    return c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+}
+
 static bool is_label_length(size_t len)
 {
     return len > 0 && len <= LABEL_MAX_BYTES;
@@ -30,7 +35,7 @@ static void put_name(struct wr *out, struct bytes name)
         return;
     }
     for (size_t i = name.len; i > 0; i--) {
-        const uint8_t c = name.p[i - 1];
+        const uint8_t c = lower_case(name.p[i - 1]);
 
         if (c == '.') {
             out->bad |= !is_label_length(len);
@@ -39,7 +44,7 @@ static void put_name(struct wr *out, struct bytes name)
             continue;
         }
         out->bad |= c <= ' ' || c == 0x7f;
-        to[i] = c >= 'A' && c <= 'Z' ? c | 0x20 : c;
+        to[i] = c;
         len++;
     }
     out->bad |= !is_label_length(len);
@@ -60,6 +65,16 @@ void dns_write_question(struct wr *out, struct bytes name, enum dns_type type, u
 }
 
 /* ---- the answer ---- */
+
+/* Letters of either case are the same (RFC 4343), and some name servers change it on the way. The
+ * lengths of labels, and what stands behind the name, are none. */
+static bool takes_question(struct rd *in, struct bytes question)
+{
+    for (size_t i = HEAD_BYTES; i < question.len; i++)
+        if (lower_case(rd_u8(in)) != question.p[i])
+            return false;
+    return !in->bad;
+}
 
 /* A name ends with an empty label, or points to the rest of it. Nothing is followed. */
 static void skip_name(struct rd *in)
@@ -103,7 +118,7 @@ enum dns_result dns_read_answer(struct wr *out, struct bytes answer, struct byte
         return DNS_UNRELATED;
     if (rcode != 0 && rcode != RCODE_NO_SUCH_NAME)
         return DNS_REFUSED;
-    if (questions != 1 || !rd_is(&in, question.p + HEAD_BYTES, question.len - HEAD_BYTES))
+    if (questions != 1 || !takes_question(&in, question))
         return DNS_UNRELATED;
     type = (uint16_t)(question.p[question.len - 4] << 8 | question.p[question.len - 3]);
     for (; records > 0 && !in.bad; records--)

@@ -215,6 +215,22 @@ static void what_was_not_asked_is_no_answer(void **state)
         assert_int_equal(read_one(cases[i], question_a), DNS_UNRELATED);
 }
 
+/* RFC 4343: but letters only, and none else that differ in that bit. */
+static void the_case_of_letters_does_not_matter(void **state)
+{
+    (void)state;
+    expect_found(BYTES(HEAD(OK, "\1") "\3WwW\7EXAMPLE\3oRg\0" A_IN A_OF("\xc0\0\2\1")), question_a,
+                 BYTES("\xc0\0\2\1"));
+    expect_found(BYTES(HEAD(OK, "\1") "\4AZ{`\0" A_IN A_OF("\xc0\0\2\1")),
+                 BYTES(ID QUESTION_REST "\4az{`\0" A_IN), BYTES("\xc0\0\2\1"));
+    assert_int_equal(
+        read_one(BYTES(HEAD(OK, "\0") "\4az[`\0" A_IN), BYTES(ID QUESTION_REST "\4az{`\0" A_IN)),
+        DNS_UNRELATED);
+    assert_int_equal(
+        read_one(BYTES(HEAD(OK, "\0") "\4az{@\0" A_IN), BYTES(ID QUESTION_REST "\4az{`\0" A_IN)),
+        DNS_UNRELATED);
+}
+
 static void an_answer_that_was_cut_counts_as_far_as_it_goes(void **state)
 {
     static const struct bytes whole = BYTES(HEAD(CUT, "\2") WWW A_IN A_OF("\xc0\0\2\1")
@@ -265,6 +281,7 @@ int main(void)
         cmocka_unit_test(a_name_may_have_no_address),
         cmocka_unit_test(a_server_may_refuse),
         cmocka_unit_test(what_was_not_asked_is_no_answer),
+        cmocka_unit_test(the_case_of_letters_does_not_matter),
         cmocka_unit_test(an_answer_that_was_cut_counts_as_far_as_it_goes),
         cmocka_unit_test(a_broken_answer_is_none),
     };
