@@ -38,8 +38,8 @@ static struct {
 /* What it hears: packets of this connection. */
 static struct {
     uint8_t packet[CLIENT_PUBLISH_MAX_BYTES];
-    size_t len;
-    bool connected, gone; /* CONNECT came; DISCONNECT did */
+    size_t len, head, size; /* taken in; where its body begins; of all of it, 0: not known yet */
+    bool connected, gone;   /* CONNECT came; DISCONNECT did */
 } heard;
 
 /* What the user of the client knows. */
@@ -79,7 +79,7 @@ int __wrap_socket(int domain, int type, int protocol)
     net.len = net.read = net.pos = 0;
     net.eof = false;
     net.read_error = net.write_error = 0;
-    heard.len = 0;
+    heard.len = heard.size = 0;
     heard.connected = heard.gone = false;
     return SOCKET_FD;
 }
@@ -223,23 +223,42 @@ static void hear_packet(const uint8_t *body, size_t len)
     }
 }
 
-/* Byte by byte: a packet is looked at when it is whole. */
-static void hear(uint8_t byte)
+/* Byte by byte, until it says how long the packet is. */
+static void hear_head(uint8_t byte)
 {
-    size_t head = 1, remaining_length = 0;
+    size_t remaining_length = 0;
 
-    CHECK(heard.len < sizeof heard.packet);
     heard.packet[heard.len++] = byte;
+    heard.head = 1;
     do {
-        if (head == heard.len)
+        if (heard.head == heard.len)
             return;
-        remaining_length |= (size_t)(heard.packet[head] & 0x7f) << 7 * (head - 1);
-    } while (heard.packet[head++] & 0x80);
-    CHECK(head <= 5);
-    if (heard.len < head + remaining_length)
-        return;
-    hear_packet(heard.packet + head, remaining_length);
-    heard.len = 0;
+        remaining_length |= (size_t)(heard.packet[heard.head] & 0x7f) << 7 * (heard.head - 1);
+    } while (heard.packet[heard.head++] & 0x80);
+    CHECK(heard.head <= 5);
+    heard.size = heard.head + remaining_length;
+    CHECK(heard.size <= sizeof heard.packet);
+}
+
+/* A packet is looked at when it is whole. */
+static void hear(const uint8_t *bytes, size_t len)
+{
+    while (len > 0) {
+        if (heard.size == 0) {
+            hear_head(*bytes++);
+            len--;
+        } else {
+            const size_t n = least(len, heard.size - heard.len);
+            memcpy(heard.packet + heard.len, bytes, n);
+            heard.len += n;
+            bytes += n;
+            len -= n;
+        }
+        if (heard.size != 0 && heard.len == heard.size) {
+            hear_packet(heard.packet + heard.head, heard.size - heard.head);
+            heard.len = heard.size = 0;
+        }
+    }
 }
 
 ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
@@ -255,8 +274,7 @@ ssize_t __wrap_sendmsg(int fd, const struct msghdr *message, int flags)
     for (size_t i = 0; i < message->msg_iovlen && left > 0; i++) {
         const size_t n = least(message->msg_iov[i].iov_len, left);
         CHECK(message->msg_iov[i].iov_len > 0);
-        for (size_t k = 0; k < n; k++)
-            hear(((const uint8_t *)message->msg_iov[i].iov_base)[k]);
+        hear(message->msg_iov[i].iov_base, n);
         left -= n;
         sent += n;
     }
@@ -294,9 +312,10 @@ static void say_publish(uint8_t flags, uint16_t id, const char *topic, size_t le
     wr_put(&w, topic, topic_len);
     if (flags & 6)
         wr_be16(&w, id);
-    for (size_t i = 0; i < len; i++)
-        wr_u8(&w, (uint8_t)(id + i));
+    uint8_t *payload = wr_claim(&w, len);
     CHECK(!w.bad);
+    for (size_t i = 0; i < len; i++)
+        payload[i] = (uint8_t)(id + i);
     say(packet, (size_t)(w.p - packet));
 }
 
