@@ -386,6 +386,9 @@ static void scroll(struct line *line, size_t room)
         while (line->first > 0 && columns_between(line, line->first, line->cursor) < room / 2)
             line->first = before(line->text, line->first);
     }
+    /* Keys that came at once, as of a paste, may have put another character there. */
+    while (is_continuation(line->text[line->first]))
+        line->first--;
     while (columns_between(line, line->first, line->cursor) > room)
         line->first = behind(line, line->first);
 }

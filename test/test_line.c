@@ -402,6 +402,21 @@ static void draw_scrolls_back_and_forth(void **state)
     draws(&line, "\r> 12" ERASE_REST);
 }
 
+/* What was scrolled to is inside a character by now. */
+static void draw_begins_with_a_whole_character(void **state)
+{
+    struct line line;
+
+    (void)state;
+    line_init(&line, "> ");
+    line_set_columns(&line, 10);
+    type(&line, "12345678");
+    draws(&line, "\r> 2345678" ERASE_REST);
+    type(&line, "\001\033[3~\xc3\xa9");
+    draws(&line, "\r> \xc3\xa9"
+                 "234567" ERASE_REST "\r\033[3C");
+}
+
 /* The longest output: every byte in use, all columns there are. */
 static void draw_never_needs_more_room(void **state)
 {
@@ -467,6 +482,7 @@ int main(void)
         cmocka_unit_test(plain_line_that_is_too_long_is_skipped_whole),
         cmocka_unit_test(draw_shows_line_and_cursor),
         cmocka_unit_test(draw_scrolls_back_and_forth),
+        cmocka_unit_test(draw_begins_with_a_whole_character),
         cmocka_unit_test(draw_never_needs_more_room),
         cmocka_unit_test(random_bytes_do_no_harm),
     };
