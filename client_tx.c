@@ -154,10 +154,19 @@ static bool flights_may_leave(const struct client *c)
     return !c->forgetting && (c->answered || (c->use.early && !c->was_up));
 }
 
-/* Behind the flights, so not before they may; and nothing follows DISCONNECT ([MQTT-3.14.4-2]). */
+/* The counter behind the last that may. On the first connection they count from 0. */
+static uint32_t flights_end(const struct client *c)
+{
+    if (!flights_may_leave(c))
+        return c->flight_next;
+    return c->answered || c->flight_tail < CLIENT_EARLY_MAX ? c->flight_tail : CLIENT_EARLY_MAX;
+}
+
+/* Behind every flight, so not before they may; and nothing follows DISCONNECT ([MQTT-3.14.4-2]). */
 static bool ping_may_leave(const struct client *c)
 {
-    return c->ping_wanted && c->state != CLIENT_CLOSING && flights_may_leave(c);
+    return c->ping_wanted && c->state != CLIENT_CLOSING && flights_may_leave(c) &&
+           flights_end(c) == c->flight_tail;
 }
 
 static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *bytes, size_t len)
@@ -171,20 +180,17 @@ static void gather(struct parts *parts, enum client_queue_id queue, uint8_t *byt
 /* True when no flight is left that may leave. */
 static bool gather_flights(struct client *c, struct parts *parts)
 {
-    if (!flights_may_leave(c))
-        return true;
-    while (c->flight_next != c->flight_tail &&
+    const uint32_t end = flights_end(c);
+
+    while (c->flight_next != end &&
            client_flight_at(c, c->flight_next)->state != CLIENT_FLIGHT_QUEUED)
         c->flight_next++;
     size_t skip = c->flight_sent;
-    for (uint32_t i = c->flight_next; i != c->flight_tail; i++) {
+    for (uint32_t i = c->flight_next; i != end; i++) {
         const struct client_flight *flight = client_flight_at(c, i);
         /* What is through already ends the run: it is skipped when flight_next gets there. One
          * place is kept for the tail. */
         if (flight->state != CLIENT_FLIGHT_QUEUED || parts->count == GATHER_MAX - 1)
-            return false;
-        /* Those on the first connection count from 0. */
-        if (!c->answered && i >= CLIENT_EARLY_MAX)
             return false;
         gather(parts, CLIENT_QUEUE_FLIGHTS, c->ring + flight->start + skip, flight->len - skip);
         skip = 0;
@@ -328,9 +334,8 @@ bool client_tx_pending(const struct client *c)
     if (c->control.len > 0 || c->acks.sent < c->acks_released || c->tail.len > 0 ||
         ping_may_leave(c))
         return true;
-    if (!flights_may_leave(c))
-        return false;
-    for (uint32_t i = c->flight_next; i != c->flight_tail; i++)
+    const uint32_t end = flights_end(c);
+    for (uint32_t i = c->flight_next; i != end; i++)
         if (client_flight_look(c, i)->state == CLIENT_FLIGHT_QUEUED)
             return true;
     return false;

@@ -46,13 +46,34 @@ static void only_so_many_are_early(void **state)
             (void)expect_publish((uint8_t)(0x30 | qos << 1));
         publish(qos, 'x', 5);
         expect_no_packet();
+        assert_false(client_events(&c) & POLLOUT); /* the caller would not come to rest */
         send_connack(false);
         expect_event(CLIENT_EV_CONNECTED);
         for (int i = 0; i < 5 + 1; i++)
             (void)expect_publish((uint8_t)(0x30 | qos << 1));
+        if (qos == 0)
+            (void)expect_packet(0xc0);
         client_abort(&c);
         broker_close();
     }
+}
+
+/* Nor does DISCONNECT wait for those that may not leave any more. */
+static void disconnect_is_behind_those_that_are_early(void **state)
+{
+    (void)state;
+    start((struct client_use){.early = true});
+    for (int i = 0; i < CLIENT_EARLY_MAX + 1; i++)
+        publish(1, 'x', 5);
+    (void)expect_packet(0x10);
+    for (int i = 0; i < CLIENT_EARLY_MAX; i++)
+        (void)expect_publish(0x32);
+    client_disconnect(&c, now);
+    (void)expect_packet(0xe0);
+    send_connack(false);
+    turn(0);
+    expect_no_packet();
+    assert_false(client_events(&c) & POLLOUT);
 }
 
 static void publish_waits_for_connack_unless_early(void **state)
@@ -1216,6 +1237,7 @@ int main(void)
         TEST(connect_publish_and_ping_leave_in_one_write),
         TEST(publish_waits_for_connack_unless_early),
         TEST(only_so_many_are_early),
+        TEST(disconnect_is_behind_those_that_are_early),
         TEST(ping_and_disconnect_are_behind_every_flight),
         TEST(disconnect_is_behind_flights_behind_a_cut_ping),
         TEST(nothing_is_behind_disconnect),
