@@ -19,6 +19,8 @@ load lib
 AT_ONCE=24
 LIMIT_S=20      # of `bounded`: far above any limit in the tables: what takes longer, hangs
 TIMEOUT_S=2     # the option `timeout`, where a row does not say its own
+INPUT=$'one\ntwo\nthree'
+TRACED=         # 1: DIR/trace.ROW has the system calls
 declare -gA PORTS
 
 setup() {
@@ -84,19 +86,20 @@ brokers_listen() {
 
 run_row() {
     local broker arguments expected words output packets result
-    local options=()
+    local options=() under=()
 
     take_row "$1"
+    [[ -z $TRACED ]] || under=(strace -f -qq -o "$DIR/trace.$1")
     # shellcheck disable=SC2206 # no row has a blank inside an argument
     options=(-o ip=127.0.0.1 -o "port=${PORTS[$broker]}" $arguments)
     [[ $arguments == *timeout=* ]] || options+=(-o "timeout=$TIMEOUT_S")
-    if [[ $arguments == *-r* ]]; then
+    if [[ " $arguments " == *" -r "* ]]; then
         [[ $arguments == *subtop=* ]] || options+=(-o subtop=t/in)
     else
         options+=(-o pubtop=t/out)
     fi
-    printf 'one\ntwo\nthree\n' >"$DIR/$1.in"
-    bounded "$STS" "${options[@]}" <"$DIR/$1.in" >"$DIR/$1.out" 2>"$DIR/$1.err"
+    echo "$INPUT" >"$DIR/$1.in"
+    bounded "${under[@]}" "$STS" "${options[@]}" <"$DIR/$1.in" >"$DIR/$1.out" 2>"$DIR/$1.err"
     echo "$result" >"$DIR/$1.status"
 }
 
@@ -300,6 +303,34 @@ creep:CONNECT:connack-0:0.8 | -s hello | 75 | no CONNACK in time | |
 full | -s hello | 69,75 | cannot connect | |
 full | -r | 69,75 | cannot connect | |
 END
+}
+
+# A program that spins makes some 100,000 in that time. The input is more than leaves before CONNACK.
+@test "who waits for a broker makes hardly any system calls" {
+    local trace calls keys
+
+    make_ends
+    keys="-o key=$DIR/dev.key -o peer=$(<"$DIR/col.pub")"
+    TRACED=1
+    INPUT=$(seq -f 'line %g' 1 200)
+    cases <<END
+silent | -s hello | 75 | - | |
+silent | -l -o qos=0 | 75 | - | |
+silent | -l -o qos=1 | 75 | - | |
+silent | -l -o qos=2 | 75 | - | |
+mute | -r | 75 | - | |
+instead:PUBLISH:nothing | -l -o qos=1 | 75 | - | |
+instead:PUBLISH:nothing | -l -o qos=2 | 75 | - | |
+instead:PINGREQ:nothing | -l -o qos=0 | 69 | - | |
+instead:SUBSCRIBE:nothing | -r | 75 | - | |
+silent | -s hello -o sts_mode=push $keys -o state=$DIR/state -o spool=$DIR/spool | 75 | - | |
+silent | -l -o sts_mode=master -o aes=chachapoly -o subtop=t/in $keys | 75 | - | |
+good | -l -o sts_mode=master -o aes=chachapoly -o subtop=t/in $keys | 75 | - | |
+END
+    for trace in "$DIR"/trace.*; do
+        calls=$(wc -l <"$trace")
+        expect_within "$calls" 10 100
+    done
 }
 
 # ---- the connection goes ----
