@@ -228,6 +228,7 @@ static void hear_head(uint8_t byte)
 {
     size_t remaining_length = 0;
 
+    CHECK(heard.len < sizeof heard.packet);
     heard.packet[heard.len++] = byte;
     heard.head = 1;
     do {
